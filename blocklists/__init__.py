@@ -1,0 +1,37 @@
+"""What to test, and what is known about how it is blocked: data files, and the code that reads them.
+
+    release.csv · controls.csv        targets: what must be watched, and what must be reachable everywhere
+    phrases.csv                       phrases that are censored where whole sites are not
+    fingerprints_{dns,http}.csv       known block pages, and pages that only look like one
+
+    table                             a CSV file as rows, with every fault by file and line
+    targets · phrases · fingerprints  what the rows mean: Target, Phrase, Fingerprint
+    categories · sites                the words of a target: its category, its registrable domain
+    kinds                             `check`: whichever list it is, is it sound?
+
+Nothing here touches the network or imports `monitor`; of `probes` only URLs and addresses are used.
+"""
+
+from .categories import CATEGORIES
+from .fingerprints import Fingerprint, Fingerprints, load_fingerprints
+from .kinds import check
+from .phrases import Phrase, load_phrases
+from .sites import site_of
+from .table import Fault, ListError
+from .targets import Target, load, target_of
+
+__all__ = [
+    "CATEGORIES",
+    "Fault",
+    "Fingerprint",
+    "Fingerprints",
+    "ListError",
+    "Phrase",
+    "Target",
+    "check",
+    "load",
+    "load_fingerprints",
+    "load_phrases",
+    "site_of",
+    "target_of",
+]

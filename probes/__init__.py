@@ -1,0 +1,13 @@
+"""The instrument: makes one kind of contact each, records what happened and never judges.
+
+    url · address · failure    words: what is contacted, and how a failure is called (OONI df-007)
+    network                    how packets leave: the seam that proxies and the simulated Internet replace
+    trace                      the notebook of one measurement: clock, operations, open ears
+    dns · doh                  one lookup, every answer to it
+    tcp · tls · http           one connection, step by step, each step recorded apart
+    certificate                was this chain good for this name? (asked after the handshake)
+    web                        a page as a user would open it: DNS, TCP, TLS, HTTP, every redirect
+    measurement                all of it, with the control beside it: the record that is kept
+
+Nothing here imports `blocklists` or `monitor`, and nothing here knows the word for what a censor does.
+"""

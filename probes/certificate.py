@@ -1,0 +1,90 @@
+"""Whether a certificate chain is good for a name; asked after the handshake and apart from it."""
+
+import ssl
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+
+import certifi
+from cryptography import x509
+from cryptography.x509 import DNSName, IPAddress
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
+
+from .address import parse
+
+INVALID_HOSTNAME = "ssl_invalid_hostname"
+UNKNOWN_AUTHORITY = "ssl_unknown_authority"
+INVALID_CERTIFICATE = "ssl_invalid_certificate"
+
+_REMEMBER = 4096  # chains
+_GRAIN = 600  # seconds for which an answer on the same chain and name stands
+
+
+class Authorities:
+    """The roots that vouch: certifi's, plus those of a file (`[probe] ca_file`); never the host's store."""
+
+    def __init__(self, extra: Path | None = None) -> None:
+        pem = Path(certifi.where()).read_bytes()
+        if extra is not None:
+            pem += b"\n" + extra.read_bytes()
+        self.pem = pem
+        self._store = Store(x509.load_pem_x509_certificates(pem))
+        self.failure = lru_cache(maxsize=_REMEMBER)(self._failure)
+
+    def context(self) -> ssl.SSLContext:
+        """An OpenSSL client context that verifies against the same roots (for helpers and uploads)."""
+        return ssl.create_default_context(cadata=self.pem.decode("ascii", "ignore"))
+
+    def failure_of(self, chain: Sequence[bytes], name: str, now: datetime) -> str | None:
+        """None where the chain (DER, leaf first) is good for the name now, else the failure (df-007).
+
+        Order, as in Go's `x509.Verify` from which OONI's strings come: dates, name, authority.
+        """
+        return self.failure(tuple(chain), name, int(now.timestamp()) // _GRAIN * _GRAIN)
+
+    def _failure(self, chain: tuple[bytes, ...], name: str, at: int) -> str | None:
+        now = datetime.fromtimestamp(at, UTC)
+        try:
+            leaf, *others = (x509.load_der_x509_certificate(der) for der in chain)
+            if not leaf.not_valid_before_utc - timedelta(seconds=_GRAIN) <= now <= leaf.not_valid_after_utc:
+                return INVALID_CERTIFICATE
+            if self._good(leaf, others, _subject(name), max(now, leaf.not_valid_before_utc)):
+                return None
+            names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except (ValueError, x509.ExtensionNotFound):
+            return INVALID_CERTIFICATE if not chain or not _parses(chain[0]) else UNKNOWN_AUTHORITY
+        # Good for a name of its own: then the name asked for is what is wrong.
+        own = [_concrete(other) for other in names if isinstance(other, (DNSName, IPAddress))][:3]
+        if any(self._good(leaf, others, other, now) for other in own):
+            return INVALID_HOSTNAME
+        return UNKNOWN_AUTHORITY
+
+    def _good(
+        self, leaf: x509.Certificate, others: list[x509.Certificate], subject: DNSName | IPAddress, now: datetime
+    ) -> bool:
+        verifier = PolicyBuilder().store(self._store).time(now).build_server_verifier(subject)
+        try:
+            verifier.verify(leaf, others)
+        except (VerificationError, ValueError):
+            return False
+        return True
+
+
+def _subject(name: str) -> DNSName | IPAddress:
+    address = parse(name)
+    return IPAddress(address) if address is not None else DNSName(name.removesuffix("."))
+
+
+def _concrete(name: DNSName | IPAddress) -> DNSName | IPAddress:
+    if isinstance(name, DNSName) and name.value.startswith("*."):
+        return DNSName("any" + name.value[1:])
+    return name
+
+
+def _parses(der: bytes) -> bool:
+    try:
+        x509.load_der_x509_certificate(der)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,206 @@
+"""One HTTP/1.1 exchange over a stream that is already open, recorded with the page it brought."""
+
+import asyncio
+import hashlib
+import re
+import zlib
+from collections.abc import Callable
+from typing import Protocol
+
+import h11
+
+from . import failure as failures
+from .trace import Operation, Trace
+from .url import URL
+
+# What a desktop browser sends; a censor or a site must not be able to tell the probe by its headers.
+USER_AGENT = (
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
+    "Chrome/141.0.0.0 Safari/537.36"
+)
+_HEADERS = (
+    ("User-Agent", USER_AGENT),
+    ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
+    ("Accept-Language", "en-US,en;q=0.9"),
+    ("Accept-Encoding", "identity"),  # so that body lengths can be compared with the control's
+    ("Connection", "close"),
+)
+_TITLE = re.compile(rb"(?is)<title(?:\s[^>]*)?>(.{0,2048}?)</title", re.DOTALL)
+_MAX_HEADERS = 200
+_STALLED = 3.0  # seconds without a byte at the deadline: then the body no longer "keeps coming"
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+class HTTPRoundTrip(Operation, frozen=True, kw_only=True, omit_defaults=True, tag="http"):
+    """A request and its response. `status` is 0 where no response came.
+
+    `body_length` counts the body as received and decoded, up to the limit; `cut` says why it is not whole: `limit`
+    (512 KiB) or `deadline` (it was still coming). `expected` says whether the target's own text was in the page.
+    `received` counts bytes on the connection, those of the TLS handshake included.
+    """
+
+    address: str
+    port: int
+    url: str
+    flow: int = 0
+    method: str = "GET"
+    status: int = 0
+    headers: tuple[tuple[str, str], ...] = ()
+    title: str = ""
+    body_length: int = 0
+    body_sha256: str = ""
+    cut: str = ""
+    location: str = ""
+    expected: bool | None = None
+    received: int = 0
+
+    def header(self, name: str) -> str:
+        """The first value of a header, or the empty string."""
+        return next((value for key, value in self.headers if key.lower() == name), "")
+
+
+class ByteStream(Protocol):
+    """What an exchange needs: `tcp.Stream` or `tls.TLSStream`."""
+
+    async def read(self, limit: int = ...) -> bytes:
+        """Up to `limit` bytes, empty at the end."""
+
+    async def write(self, data: bytes) -> None:
+        """Send all of it."""
+
+
+class Page:
+    """A response while it arrives."""
+
+    def __init__(self, limit: int) -> None:
+        self.status = 0
+        self.headers: tuple[tuple[str, str], ...] = ()
+        self.body = bytearray()
+        self.cut = ""
+        self.complete = False
+        self._limit = limit
+
+    def begin(self, response: h11.Response) -> None:
+        """Take the status and headers."""
+        self.status = response.status_code
+        raw = list(response.headers.raw_items())[:_MAX_HEADERS]
+        self.headers = tuple((key.decode("latin-1"), value.decode("latin-1")) for key, value in raw)
+
+    def add(self, data: bytes) -> bool:
+        """Take a piece of the body; False when the limit is reached."""
+        room = self._limit - len(self.body)
+        self.body += data[:room]
+        if len(data) >= room:
+            self.cut = "limit"
+            return False
+        return True
+
+    def header(self, name: str) -> str:
+        """The first value of a header, or the empty string."""
+        return next((value for key, value in self.headers if key.lower() == name), "")
+
+    def decoded(self) -> bytes:
+        """The body without its content coding; as it came where the coding is unknown or broken."""
+        coding = self.header("content-encoding").strip().lower()
+        if coding not in ("gzip", "x-gzip", "deflate"):
+            return bytes(self.body)
+        try:
+            return zlib.decompressobj(wbits=47).decompress(bytes(self.body), self._limit)
+        except zlib.error:
+            return bytes(self.body)
+
+
+async def fetch(
+    trace: Trace,
+    stream: ByteStream,
+    url: URL,
+    *,
+    address: str,
+    port: int,
+    flow: int = 0,
+    received: Callable[[], int],
+    hop: int = 0,
+    cookie: str = "",
+    referer: str = "",
+    expect: str = "",
+) -> HTTPRoundTrip:
+    """GET a page over an open stream. What the network did is recorded, never raised."""
+    started = trace.now()
+    page = Page(trace.limits.body_bytes)
+    extra = [("Cookie", cookie)] if cookie else []
+    extra += [("Referer", referer)] if referer else []
+    failure = await _exchange(trace, stream, page, _request(url, extra))
+    body = page.decoded()
+    digest = hashlib.sha256(body).hexdigest() if body else ""
+    if digest:
+        trace.bodies[digest] = body
+    operation = HTTPRoundTrip(
+        started=started, finished=trace.now(), failure=failure, hop=hop, attempt=trace.attempt,
+        address=address, port=port, url=str(url), flow=flow, status=page.status, headers=page.headers,
+        title=title_of(body), body_length=len(body), body_sha256=digest, cut=page.cut,
+        location=page.header("location")[:8192] if page.status in REDIRECTS else "",
+        expected=expect.encode() in body if expect else None, received=received(),
+    )  # fmt: skip
+    trace.record(operation)
+    return operation
+
+
+def _request(url: URL, extra: list[tuple[str, str]]) -> h11.Request:
+    headers = [("Host", url.authority), *_HEADERS, *extra]
+    return h11.Request(method="GET", target=url.target, headers=headers)
+
+
+async def _exchange(trace: Trace, stream: ByteStream, page: Page, request: h11.Request) -> str | None:
+    """Send the request and fill the page; returns the failure string."""
+    loop = asyncio.get_running_loop()
+    heard = loop.time()
+
+    def hear() -> None:
+        nonlocal heard
+        heard = loop.time()
+
+    connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=trace.limits.header_bytes)
+    try:
+        async with asyncio.timeout(trace.limits.timeout):
+            await stream.write(
+                (connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b"")
+            )
+            await _receive(connection, stream, page, hear)
+    except TimeoutError:
+        if page.body and loop.time() - heard < _STALLED:
+            page.cut = "deadline"
+            return None
+        return failures.TIMEOUT
+    except h11.RemoteProtocolError:
+        closed = connection.trailing_data[1]  # h11 reports an early end and nonsense alike
+        return failures.EOF if closed else "http_request_failed"
+    except (OSError, EOFError) as error:
+        return failures.of(error)
+    return None
+
+
+async def _receive(
+    connection: h11.Connection, stream: ByteStream, page: Page, hear: Callable[[], None]
+) -> None:
+    while True:
+        event = connection.next_event()
+        if event is h11.NEED_DATA:
+            data = await stream.read()
+            hear()
+            if not data and not page.status:
+                raise EOFError
+            connection.receive_data(data)
+        elif isinstance(event, h11.Response):
+            page.begin(event)
+        elif isinstance(event, h11.Data):
+            if not page.add(bytes(event.data)):
+                return
+        elif isinstance(event, (h11.EndOfMessage, h11.ConnectionClosed)):
+            page.complete = True
+            return
+
+
+def title_of(body: bytes) -> str:
+    """The text of the page's title, white space folded, at most 512 characters."""
+    found = _TITLE.search(body)
+    return " ".join(found.group(1).decode("utf-8", "replace").split())[:512] if found else ""

@@ -1,0 +1,104 @@
+"""The resolvers of a vantage, and one name asked of all of them at once."""
+
+import asyncio
+from collections.abc import Sequence
+
+import msgspec
+
+from . import dns, doh
+from .address import split_endpoint
+from .certificate import Authorities
+from .dns import DNSLookup
+from .failure import TIMEOUT
+from .trace import Trace
+
+_RETRY_NEXT = frozenset({TIMEOUT, "connection_refused", "dns_servfail_error", "dns_refused_error"})
+
+
+class Resolvers(msgspec.Struct, frozen=True, kw_only=True):
+    """What a vantage asks: `system` decides what a plain client gets, `udp` shows injection, `doh` vouches."""
+
+    system: bool = True
+    udp: tuple[tuple[str, tuple[str, int]], ...] = ()  # (name in the configuration, (address, port))
+    doh: tuple[doh.DoHResolver, ...] = ()
+
+
+def parse_resolvers(texts: Sequence[str]) -> Resolvers:
+    """`system`, `udp://ADDRESS:PORT` and `https://…`; raises ValueError naming the one that is wrong."""
+    udp: list[tuple[str, tuple[str, int]]] = []
+    https: list[doh.DoHResolver] = []
+    for text in texts:
+        try:
+            if text.startswith("udp://"):
+                rest = text.removeprefix("udp://")
+                bare = rest.count(":") == 0 or rest.endswith("]")
+                udp.append((text, split_endpoint(f"{rest}:53" if bare else rest)))
+            elif text.startswith("https://"):
+                https.append(doh.parse_doh(text))
+            elif text != "system":
+                raise ValueError("expected system, udp://ADDRESS:PORT or https://…")
+        except ValueError as error:
+            raise ValueError(f"{text!r} is no resolver: {error}") from None
+    return Resolvers(system="system" in texts, udp=tuple(udp), doh=tuple(https))
+
+
+async def ask_system(trace: Trace, name: str, query_types: Sequence[str], *, hop: int = 0) -> list[DNSLookup]:
+    """Ask as the host is set up: the nameservers of resolv.conf in turn, each type at once; getaddrinfo beside it."""
+    async with asyncio.TaskGroup() as group:
+        group.create_task(dns.getaddrinfo(trace, name, hop=hop))
+        tasks = [group.create_task(_in_turn(trace, name, kind, hop)) for kind in query_types]
+    return [task.result() for task in tasks]
+
+
+async def _in_turn(trace: Trace, name: str, query_type: str, hop: int) -> DNSLookup:
+    servers = trace.network.nameservers()
+    for server in servers:
+        found = await ask(trace, name, query_type, resolver="system", server=server, hop=hop)
+        if found.failure not in _RETRY_NEXT:
+            break
+    return found
+
+
+async def ask(
+    trace: Trace, name: str, query_type: str, *, resolver: str, server: tuple[str, int], hop: int
+) -> DNSLookup:
+    """One lookup; after SERVFAIL once more with CD=1, which tells a DNSSEC fault of the zone (RFC 4035 3.2.2)."""
+    found = await dns.lookup(trace, name, query_type, resolver=resolver, server=server, hop=hop)
+    if found.failure == "dns_servfail_error":
+        await dns.lookup(
+            trace, name, query_type, resolver=resolver, server=server, hop=hop, checking_disabled=True
+        )
+    return found
+
+
+async def ask_others(
+    trace: Trace, name: str, query_types: Sequence[str], *, resolvers: Resolvers, authorities: Authorities, hop: int
+) -> None:
+    """Ask every other resolver, all at once, and return when each has answered or failed; DoH on the first hop."""
+    async with asyncio.TaskGroup() as group:
+        for label, server in resolvers.udp:
+            for kind in query_types:
+                group.create_task(ask(trace, name, kind, resolver=label, server=server, hop=hop))
+        for resolver in resolvers.doh if hop == 0 else ():
+            group.create_task(_by_doh(trace, name, query_types, resolver, authorities, hop))
+
+
+async def _by_doh(
+    trace: Trace,
+    name: str,
+    query_types: Sequence[str],
+    resolver: doh.DoHResolver,
+    authorities: Authorities,
+    hop: int,
+) -> None:
+    addresses: list[str] = []
+    if not resolver.bootstrap:
+        quiet = Trace(trace.network, trace.clock, trace.limits)
+        found = await dns.lookup(
+            quiet, resolver.url.host, "A", resolver="system", server=trace.network.nameservers()[0]
+        )
+        quiet.close()
+        addresses = list(found.addresses())
+    await doh.lookups(
+        trace, name, query_types, resolver=resolver, authorities=authorities, addresses=addresses, hop=hop
+    )

@@ -1,0 +1,255 @@
+"""A page as a user would open it: DNS, TCP, TLS and HTTP as steps of their own, and every redirect from DNS up.
+
+The plain client's first address is dialled at once. What the control knows comes a moment later and decides which
+other addresses are dialled beside it, so that a later layer is tested even where DNS lies.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from http.cookies import CookieError, SimpleCookie
+
+import msgspec
+
+from . import http, tcp, tls
+from .address import is_bogon, is_ipv6
+from .certificate import Authorities
+from .dns import DNSLookup
+from .http import HTTPRoundTrip
+from .resolvers import Resolvers, ask_others, ask_system
+from .tls import TLSHandshake
+from .trace import Trace
+from .url import URL, InvalidURL, join
+
+MAX_ADDRESSES = 6  # two of the plain client's, two known only to the control, one IPv6, one other
+Advise = Callable[[URL, list[str], int], Awaitable[frozenset[str]]]
+
+
+async def _no_advice(_url: URL, _addresses: list[str], _hop: int) -> frozenset[str]:
+    return frozenset()
+
+
+def _no_gate(_address: str) -> AbstractAsyncContextManager[None]:
+    return nullcontext()
+
+
+class Plan(msgspec.Struct, kw_only=True):
+    """How a page is opened.
+
+    `advise(url, addresses, hop)` tells the control what was found and gives the addresses that it vouches for.
+    `refuse(address, port)` gives a `not_tried: …` for a contact that must not be made, else an empty string.
+    `gate(address)` is entered around each contact, so that nobody is contacted by many at once.
+    `vouched`: addresses known to be the site's; `again`: addresses to dial whatever DNS says (retries).
+    """
+
+    resolvers: Resolvers
+    authorities: Authorities
+    expect: str = ""
+    advise: Advise = _no_advice
+    refuse: Callable[[str, int], str] = lambda _address, _port: ""
+    gate: Callable[[str], AbstractAsyncContextManager[None]] = _no_gate
+    vouched: frozenset[str] = frozenset()
+    again: tuple[str, ...] = ()
+
+
+async def open_page(trace: Trace, url: URL, plan: Plan) -> None:
+    """Open the URL and follow its redirects, at most `limits.redirects`. Everything is recorded in the trace."""
+    seen: set[tuple[str, str]] = set()
+    cookies: dict[str, dict[str, str]] = {}
+    referer = ""
+    for hop in range(trace.limits.redirects + 1):
+        jar = cookies.setdefault(url.host, {})
+        cookie = "; ".join(f"{key}={value}" for key, value in jar.items())
+        if (str(url), cookie) in seen:
+            break
+        seen.add((str(url), cookie))
+        page = await _Hop(trace, url, plan, hop, cookie=cookie, referer=referer).run()
+        if page is None or page.failure or not page.location:
+            return
+        _remember(jar, page)
+        try:
+            referer, url = str(url), join(url, page.location)
+        except InvalidURL:
+            return _end(trace, page, "http_invalid_redirect_location_host")
+    assert page is not None
+    _end(trace, page, "http_too_many_redirects")
+
+
+def _end(trace: Trace, page: HTTPRoundTrip, failure: str) -> None:
+    """Record a redirect that leads nowhere, as a step that failed."""
+    now = trace.now()
+    trace.record(
+        HTTPRoundTrip(
+            started=now, finished=now, failure=failure, hop=page.hop + 1, attempt=trace.attempt,
+            address="", port=0, url=page.location,
+        )
+    )  # fmt: skip
+
+
+def _remember(jar: dict[str, str], page: HTTPRoundTrip) -> None:
+    for key, value in page.headers:
+        if key.lower() == "set-cookie" and len(jar) < 50:
+            try:
+                jar.update({name: morsel.value for name, morsel in SimpleCookie(value[:4096]).items()})
+            except CookieError:
+                continue
+
+
+class _Hop:
+    """One URL on the way: its lookups and contacts, which run at the same time."""
+
+    def __init__(self, trace: Trace, url: URL, plan: Plan, hop: int, *, cookie: str, referer: str) -> None:
+        self.trace, self.url, self.plan, self.hop = trace, url, plan, hop
+        self._cookie, self._referer = cookie, referer
+        self._page: HTTPRoundTrip | None = None
+        self._connected: dict[str, asyncio.Future[bool]] = {}
+        self._proved: set[str] = set()
+
+    async def run(self) -> HTTPRoundTrip | None:
+        """The plain client's page, where it got one."""
+        async with asyncio.TaskGroup() as group:
+            others = group.create_task(self._ask_others())
+            plain = await self._ask_system()
+            first = plain[:1]
+            begun = [group.create_task(self._contact(address, plain)) for address in first]
+            await others
+            known = list(dict.fromkeys([*plain, *self._answers(), *self.plan.again]))
+            advised = await self.plan.advise(self.url, known, self.hop)
+            vouched = advised | self.plan.vouched | self._vouched_by_doh()
+            chosen = choose(plain, advised | self.plan.vouched, known)
+            chosen = [a for a in dict.fromkeys([*chosen, *self.plan.again]) if a not in first]
+            if not vouched >= set(chosen):
+                await asyncio.wait(begun) if begun else None
+            for address in self._allowed(chosen, vouched, first):
+                group.create_task(self._contact(address, plain, extra=address not in plain))
+        return self._page
+
+    async def _ask_system(self) -> list[str]:
+        """The plain client's addresses, IPv4 first; those of getaddrinfo where its own lookups found none."""
+        if self.url.is_address:
+            return [self.url.host]
+        if not self.plan.resolvers.system:
+            return []
+        kinds = ["A", "AAAA"] + ["HTTPS"] * (self.hop == 0 and self.trace.attempt == 0)
+        found = [a for lookup in await ask_system(self.trace, self.url.host, kinds, hop=self.hop)
+                 for a in lookup.addresses()]  # fmt: skip
+        if not found:
+            found = [a for lookup in self._lookups() if lookup.engine == "getaddrinfo" for a in lookup.addresses()]
+        return list(dict.fromkeys(found))
+
+    async def _ask_others(self) -> None:
+        if not self.url.is_address:
+            await ask_others(
+                self.trace, self.url.host, ("A", "AAAA"), resolvers=self.plan.resolvers,
+                authorities=self.plan.authorities, hop=self.hop,
+            )  # fmt: skip
+
+    def _lookups(self) -> list[DNSLookup]:
+        """The lookups of this hop and attempt; those whose ear is still open stand in `trace.pending`."""
+        recorded = (op for op in (*self.trace.operations, *self.trace.pending()) if isinstance(op, DNSLookup))
+        return [op for op in recorded if op.hop == self.hop and op.attempt == self.trace.attempt]
+
+    def _answers(self) -> list[str]:
+        return [address for lookup in self._lookups() for address in lookup.addresses()]
+
+    def _vouched_by_doh(self) -> frozenset[str]:
+        return frozenset(a for lookup in self._lookups() if lookup.engine == "doh" for a in lookup.addresses())
+
+    def _allowed(self, chosen: list[str], vouched: frozenset[str], first: list[str]) -> list[str]:
+        """Strangers' addresses are left alone: of those that nobody vouches for one is dialled, further ones only
+        where that one has shown a valid certificate for the name."""
+        strangers = [a for a in (*first, *chosen) if a not in vouched and a not in self.plan.again]
+        if not strangers or strangers[0] in self._proved:
+            return chosen
+        return [a for a in chosen if a not in strangers[1:]]
+
+    async def _contact(self, address: str, plain: list[str], *, extra: bool = False) -> None:
+        connected = self._connected.setdefault(address, asyncio.get_running_loop().create_future())
+        try:
+            async with self.plan.gate(address):
+                if self.url.scheme == "https":
+                    await self._secured(address, plain)
+                else:
+                    async with asyncio.TaskGroup() as group:
+                        group.create_task(self._clear(address, plain, extra=extra))
+                        if self.url.port == 80 and self.hop == 0:
+                            group.create_task(self._vouch(address))
+        finally:
+            if not connected.done():
+                connected.set_result(False)
+
+    async def _connect(self, address: str, port: int) -> tcp.Stream | None:
+        return await tcp.connect(self.trace, address, port, hop=self.hop, refuse=self.plan.refuse(address, port))
+
+    async def _secured(self, address: str, plain: list[str]) -> None:
+        stream = await self._connect(address, self.url.port)
+        self._connected[address].set_result(stream is not None)
+        if stream is None:
+            return
+        secured = await self._handshake(stream)
+        if secured is None:
+            return
+        try:
+            if await self._is_mine(address, plain):
+                await self._fetch(secured, stream)
+        finally:
+            secured.close()
+
+    async def _handshake(self, stream: tcp.Stream) -> tls.TLSStream | None:
+        secured = await tls.handshake(
+            self.trace, stream, self.url.host, authorities=self.plan.authorities, hop=self.hop
+        )
+        step = self.trace.operations[-1]
+        if isinstance(step, TLSHandshake) and step.valid:
+            self._proved.add(stream.address)
+        return secured
+
+    async def _clear(self, address: str, plain: list[str], *, extra: bool) -> None:
+        stream = await self._connect(address, self.url.port)
+        if not self._connected[address].done():
+            self._connected[address].set_result(stream is not None)
+        if stream is None:
+            return
+        try:
+            if extra or await self._is_mine(address, plain):
+                await self._fetch(stream, stream, plain=not extra)
+        finally:
+            stream.close()
+
+    async def _vouch(self, address: str) -> None:
+        """For a URL of plain HTTP: does the address hold a certificate for the name? Says whose the address is."""
+        stream = await self._connect(address, 443)
+        secured = await self._handshake(stream) if stream is not None else None
+        if secured is not None:
+            secured.close()
+
+    async def _is_mine(self, address: str, plain: list[str]) -> bool:
+        """Whether a plain client would fetch from here: it takes the first of its addresses that accepts."""
+        if address not in plain:
+            return False
+        for earlier in plain[: plain.index(address)]:
+            future = self._connected.get(earlier)
+            if future is not None and await future:
+                return False
+        return True
+
+    async def _fetch(self, stream: http.ByteStream, below: tcp.Stream, *, plain: bool = True) -> None:
+        page = await http.fetch(
+            self.trace, stream, self.url, address=below.address, port=below.port, flow=below.flow,
+            received=lambda: below.received, hop=self.hop, cookie=self._cookie, referer=self._referer,
+            expect=self.plan.expect,
+        )  # fmt: skip
+        if plain:
+            self._page = page
+
+
+def choose(plain: list[str], control: frozenset[str], known: list[str]) -> list[str]:
+    """The at most 6 addresses to dial, the plain client's first; bogons only where the plain client got them."""
+    four = [a for a in plain if not is_ipv6(a)]
+    chosen = (four or plain)[:2]
+    only_control = [a for a in sorted(control, key=is_ipv6) if a not in plain and not is_bogon(a)]
+    chosen += only_control[:2]
+    six = [a for a in (*plain, *only_control, *known) if is_ipv6(a) and a not in chosen and not is_bogon(a)]
+    chosen += six[:1]
+    other = [a for a in known if a not in chosen and a not in plain and not is_ipv6(a) and not is_bogon(a)]
+    return list(dict.fromkeys(chosen + other[:1]))[:MAX_ADDRESSES]
