@@ -5,10 +5,12 @@ from collections.abc import Sequence
 
 import msgspec
 
-from . import dns, doh
+from . import dns
+from . import doh as dns_over_https
 from .address import split_endpoint
 from .certificate import Authorities
 from .dns import DNSLookup
+from .doh import DoHResolver, parse_doh
 from .failure import TIMEOUT
 from .trace import Trace
 
@@ -20,13 +22,13 @@ class Resolvers(msgspec.Struct, frozen=True, kw_only=True):
 
     system: bool = True
     udp: tuple[tuple[str, tuple[str, int]], ...] = ()  # (name in the configuration, (address, port))
-    doh: tuple[doh.DoHResolver, ...] = ()
+    doh: tuple[DoHResolver, ...] = ()
 
 
 def parse_resolvers(texts: Sequence[str]) -> Resolvers:
     """`system`, `udp://ADDRESS:PORT` and `https://…`; raises ValueError naming the one that is wrong."""
     udp: list[tuple[str, tuple[str, int]]] = []
-    https: list[doh.DoHResolver] = []
+    https: list[DoHResolver] = []
     for text in texts:
         try:
             if text.startswith("udp://"):
@@ -34,7 +36,7 @@ def parse_resolvers(texts: Sequence[str]) -> Resolvers:
                 bare = rest.count(":") == 0 or rest.endswith("]")
                 udp.append((text, split_endpoint(f"{rest}:53" if bare else rest)))
             elif text.startswith("https://"):
-                https.append(doh.parse_doh(text))
+                https.append(parse_doh(text))
             elif text != "system":
                 raise ValueError("expected system, udp://ADDRESS:PORT or https://…")
         except ValueError as error:
@@ -87,7 +89,7 @@ async def _by_doh(
     trace: Trace,
     name: str,
     query_types: Sequence[str],
-    resolver: doh.DoHResolver,
+    resolver: DoHResolver,
     authorities: Authorities,
     hop: int,
 ) -> None:
@@ -99,6 +101,6 @@ async def _by_doh(
         )
         quiet.close()
         addresses = list(found.addresses())
-    await doh.lookups(
+    await dns_over_https.lookups(
         trace, name, query_types, resolver=resolver, authorities=authorities, addresses=addresses, hop=hop
     )

@@ -50,6 +50,7 @@ class Plan(msgspec.Struct, kw_only=True):
     gate: Callable[[str], AbstractAsyncContextManager[None]] = _no_gate
     vouched: frozenset[str] = frozenset()
     again: tuple[str, ...] = ()
+    met: set[str] = msgspec.field(default_factory=set)  # dialled before, in any attempt
 
 
 async def open_page(trace: Trace, url: URL, plan: Plan) -> None:
@@ -110,7 +111,8 @@ class _Hop:
         async with asyncio.TaskGroup() as group:
             others = group.create_task(self._ask_others())
             plain = await self._ask_system()
-            first = plain[:1]
+            first = [a for a in plain[:1] if self._is_acquainted(a)]
+            self.plan.met.update(first)
             begun = [group.create_task(self._contact(address, plain)) for address in first]
             await others
             known = list(dict.fromkeys([*plain, *self._answers(), *self.plan.again]))
@@ -121,6 +123,7 @@ class _Hop:
             if not vouched >= set(chosen):
                 await asyncio.wait(begun) if begun else None
             for address in self._allowed(chosen, vouched, first):
+                self.plan.met.add(address)
                 group.create_task(self._contact(address, plain, extra=address not in plain))
         return self._page
 
@@ -162,6 +165,11 @@ class _Hop:
         if not strangers or strangers[0] in self._proved:
             return chosen
         return [a for a in chosen if a not in strangers[1:]]
+
+    def _is_acquainted(self, address: str) -> bool:
+        """In a further try a forged answer may lead to yet another stranger: at most one of them is dialled."""
+        known = self.plan.vouched | self._vouched_by_doh() | frozenset(self.plan.again) | self.plan.met
+        return self.trace.attempt == 0 or self.hop > 0 or address in known
 
     async def _contact(self, address: str, plain: list[str], *, extra: bool = False) -> None:
         connected = self._connected.setdefault(address, asyncio.get_running_loop().create_future())

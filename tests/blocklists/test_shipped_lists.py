@@ -77,8 +77,7 @@ def test_known_addresses_are_found(address: str, country: str) -> None:
     assert match.countries == (country,)
 
 
-# What OONI recorded on 8 and 9 November 2019 in Iran (test keys of a web_connectivity measurement): the
-# system resolver answered www.facebook.com with this.
+# The query as OONI's test sample web_connectivity_ir_fp has it.
 def test_the_answer_that_ooni_recorded_in_iran_is_found() -> None:
     recorded = msgspec.json.decode(
         '{"queries":[{"answers":[{"answer_type":"A","ipv4":"10.10.34.36","ttl":null}],'
@@ -96,9 +95,9 @@ def test_the_answer_that_ooni_recorded_in_iran_is_found() -> None:
         ((("location", "http://www.warning.or.kr/"),), "", {"kr_warning_location"}),
         ((), "The website has been blocked as per order of Ministry of Electronics and Information Technology "
          "under IT Act, 2000.", {"in_order_meity"}),
-        ((), "administration measure has been taken for this website (twitter.com)", {"tr_measure_text"}),
+        ((), "based on the law Nr. 5651, administration measure has been taken for this website (x)", {"tr_measure_text"}),
         ((), "<title>Attention Required! | Cloudflare</title>", {"fp_cloudflare_attention"}),
-        ((), "<TITLE>Access Denied</TITLE>\n<H1>Access Denied</H1>\nReference&#32;&#35;18&#46;abc", {"fp_akamai_denied"}),
+        ((), "<TITLE>Access Denied</TITLE>\n<H1>No</H1>\nReference&#32;&#35;18&#46;abc", {"fp_akamai_denied"}),
         ((), "<TITLE>Access Denied</TITLE>\n<H1>Access Denied</H1>\nReference #18.abc", {"fp_akamai_denied"}),
         ((("cf-mitigated", "challenge"),), "<title>Just a moment...</title>",
          {"fp_cloudflare_challenge", "fp_cloudflare_mitigated"}),

@@ -62,7 +62,13 @@ def test_a_list_is_read_in_its_order(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("notes", "expect"),
-    [("expect=A b", "A b"), ("x;expect=a=b;y", "a=b"), ("see expect=a", "a"), ("unexpect=a", ""), ("expect=", "")],
+    [
+        ("expect=A b", "A b"),
+        ("x;expect=a=b;y", "a=b"),
+        ("see expect=a", "a"),
+        ("unexpect=a", ""),
+        ("expect=", ""),
+    ],
 )
 def test_the_notes_may_say_what_to_expect(notes: str, expect: str) -> None:
     assert target_of("https://example.com/", notes=notes).expect == expect
@@ -81,7 +87,10 @@ def test_the_same_path_on_both_schemes_is_two_targets(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("row", "reason"),
     [
-        ("example.com,NEWS,,2015-09-22,me,", "invalid URL 'example.com': the URL must start with http:// or https://"),
+        (
+            "example.com,NEWS,,2015-09-22,me,",
+            "invalid URL 'example.com': the URL must start with http:// or https://",
+        ),
         (",NEWS,,2015-09-22,me,", "invalid URL '': the URL must start with http:// or https://"),
         ("https://example.com/,FEXP,,2015-09-22,me,", "unknown category code 'FEXP'"),
         ("https://example.com/,NEWS,,22/09/2015,me,", "date_added '22/09/2015' is no date (YYYY-MM-DD)"),
@@ -120,8 +129,16 @@ def test_every_fault_is_told_and_a_line_is_where_its_record_begins(tmp_path: Pat
     [
         (b"", 1, "the header must be exactly"),
         (b"url,category_code\n", 1, "the header must be exactly"),
-        (b'"url,category_code",category_description,date_added,source,notes\n', 1, "the header must be exactly"),
-        (b"category_code,url,category_description,date_added,source,notes\n", 1, "the header must be exactly"),
+        (
+            b'"url,category_code",category_description,date_added,source,notes\n',
+            1,
+            "the header must be exactly",
+        ),
+        (
+            b"category_code,url,category_description,date_added,source,notes\n",
+            1,
+            "the header must be exactly",
+        ),
         (b'"url\n', 1, "no CSV: unexpected end of data"),
         (HEADER.encode() + b"\nhttps://\xff/\n", 2, "is not UTF-8"),
         (HEADER.encode() + b"\n\na\x00b\n", 3, "contains a NUL byte"),
@@ -149,7 +166,9 @@ def test_what_is_no_readable_file_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_phrases_are_read(tmp_path: Path) -> None:
-    path = written(tmp_path, "六四,zh-Hans,4 June,POLR,me,", "Tank Man,en,Tank Man,POLR,me,", header=PHRASES_HEADER)
+    path = written(
+        tmp_path, "六四,zh-Hans,4 June,POLR,me,", "Tank Man,en,Tank Man,POLR,me,", header=PHRASES_HEADER
+    )
     assert check(path) == []
     assert load_phrases(path) == [
         Phrase("六四", "zh-Hans", "4 June", "POLR"),
@@ -158,7 +177,13 @@ def test_phrases_are_read(tmp_path: Path) -> None:
 
 
 def test_faults_of_phrases(tmp_path: Path) -> None:
-    rows = ("六四,zh,4 June,POLR,me,", "六四,zh,4 June,POLR,me,", "a,Chinese!,,POLR,me,", "b,en,,XXX,me,", ",en,,POLR,me,")
+    rows = (
+        "六四,zh,4 June,POLR,me,",
+        "六四,zh,4 June,POLR,me,",
+        "a,Chinese!,,POLR,me,",
+        "b,en,,XXX,me,",
+        ",en,,POLR,me,",
+    )
     path = written(tmp_path, *rows, header=PHRASES_HEADER)
     with pytest.raises(ListError) as refusal:
         load_phrases(path)
@@ -179,13 +204,17 @@ def test_one_kind_of_list_is_not_taken_for_another(tmp_path: Path) -> None:
 
 BYTES = st.one_of(
     st.binary(max_size=80),
-    st.text(st.one_of(st.sampled_from(',"\n\r;=:/ '), st.characters(codec="utf-8")), max_size=80).map(str.encode),
+    st.text(st.one_of(st.sampled_from(',"\n\r;=:/ '), st.characters(codec="utf-8")), max_size=80).map(
+        str.encode
+    ),
 )
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(BYTES, st.booleans())
-def test_no_content_raises_anything_but_a_list_error(tmp_path: Path, content: bytes, with_header: bool) -> None:
+def test_no_content_raises_anything_but_a_list_error(
+    tmp_path: Path, content: bytes, with_header: bool
+) -> None:
     path = tmp_path / "fuzz.csv"
     path.write_bytes(HEADER.encode() + b"\n" + content if with_header else content)
     faults = check(path)

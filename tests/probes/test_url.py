@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from probes.url import URL, InvalidURL, join, parse_url
 
 HOSTILE = st.text(
-    st.one_of(st.sampled_from("/:?#[]@%.\\ \t\r\n&=0x1aé。\u200d\ud800\udce9💩-_"), st.characters()), max_size=60
+    st.one_of(st.sampled_from("/:?#[]@%.\\ \t\r\n&=0x1aé。\u200d\ud800\udce9💩-_"), st.characters()),
+    max_size=60,
 )
 
 
