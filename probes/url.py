@@ -145,6 +145,8 @@ def _labels(text: str) -> list[str]:
     """The labels of a host name, mapped by UTS 46, which also lower-cases; trailing dots are dropped."""
     if "%" in text:
         raise InvalidURL("the host contains '%'")
+    if len(text.rstrip(".")) > _MAX_HOST:
+        raise InvalidURL(f"the host is longer than {_MAX_HOST} characters")
     try:
         mapped = text.lower() if text.isascii() else idna.uts46_remap(text, std3_rules=False)
     except (idna.IDNAError, ValueError) as error:
