@@ -1,0 +1,168 @@
+"""Rules for what proves interference: nothing innocent looks like this (CONTRACT.md section 2, artefacts)."""
+
+from itertools import combinations
+
+from probes.address import is_bogon
+from probes.certificate import INVALID_CERTIFICATE
+from probes.dns import Response
+
+from .finding import Finding
+from .observe import Answer, Case
+from .pages import is_blockpage
+
+PROOF = 3.0  # log10 likelihood ratio given to an artefact
+
+
+def two_answers(case: Case) -> list[Finding]:
+    """Two answers to one query that share no record or contradict in rcode, at least one of which fails."""
+    found = []
+    for answer in case.answers:
+        if answer.encrypted or answer.checking_disabled:
+            continue
+        for one, other in combinations(_usable(answer), 2):
+            liar = _liar(case, answer, one, other)
+            if liar is not None:
+                found.append(
+                    Finding(
+                        technique=_kind_of_forgery(case, liar), weight=PROOF, hop=answer.hop,
+                        text=f"one {answer.query_type} query for {answer.name} to {answer.resolver} was answered twice: "
+                        f"{_said(one)} after {one.at * 1000:.0f} ms and {_said(other)} after {other.at * 1000:.0f} ms",
+                    )
+                )  # fmt: skip
+                break
+    return found
+
+
+def _usable(answer: Answer) -> list[Response]:
+    return [r for r in answer.responses if not r.malformed and (r.rcode == 3 or r.rcode == 0)]
+
+
+def _liar(case: Case, answer: Answer, one: Response, other: Response) -> Response | None:
+    """The answer that fails, where two contradict; None where they agree or nobody can say which is false."""
+    ours, theirs = set(one.addresses()), set(other.addresses())
+    if (one.rcode == other.rcode and (ours & theirs or not ours or not theirs)) or not ours | theirs:
+        return None
+    for response in (one, other):
+        if _fails(case, answer, response):
+            return response
+    return None
+
+
+def _fails(case: Case, answer: Answer, response: Response) -> bool:
+    reference = case.reference.at(answer.hop)
+    encrypted = case.vouched_by_encrypted(answer.hop)
+    known = reference.dns_known or case.encrypted_answered(answer.hop)
+    if not response.addresses():
+        return bool(reference.addresses | encrypted)
+    given = reference.given | encrypted
+    if known and not set(response.addresses()) & given:
+        return True
+    tried = [o for o in case.contacts(answer.hop) if o.address in response.addresses() and o.server_name]
+    return bool(tried) and not any(o.valid_tls for o in tried) and reference.good
+
+
+def _said(response: Response) -> str:
+    return ", ".join(response.addresses()[:3]) or ("NXDOMAIN" if response.rcode == 3 else "no address")
+
+
+def _kind_of_forgery(case: Case, response: Response) -> str:
+    addresses = response.addresses()
+    if any(is_bogon(a) for a in addresses):
+        return "dns.injection.bogon"
+    if any(case.confirms(f) for a in addresses for f in case.fingerprints.match_address(a)):
+        return "dns.injection.blockpage"
+    return "dns.injection.other" if addresses else "dns.injection"
+
+
+def bogon_answer(case: Case) -> list[Finding]:
+    """An address that no site can have, given by the vantage's resolver and by nobody who can be trusted."""
+    found = []
+    for answer in case.answers:
+        if answer.encrypted or answer.checking_disabled or not (
+            case.reference.at(answer.hop).dns_known or case.encrypted_answered(answer.hop)
+        ):
+            continue
+        given = case.reference.at(answer.hop).given | case.vouched_by_encrypted(answer.hop)
+        bogons = [a for a in answer.addresses if is_bogon(a) and a not in given]
+        if bogons:
+            found.append(
+                Finding(
+                    technique="dns.injection.bogon", weight=PROOF, hop=answer.hop,
+                    text=f"{answer.resolver} gave {bogons[0]} for {answer.name}, an address at which no public site can "
+                    "be; the control was given another",
+                )
+            )  # fmt: skip
+    return found
+
+
+def known_block_address(case: Case) -> list[Finding]:
+    """An answer is the address of a known block page of this country, and the control does not get it."""
+    found = []
+    for answer in case.answers:
+        if answer.encrypted or answer.checking_disabled:
+            continue
+        given = case.reference.at(answer.hop).given | case.vouched_by_encrypted(answer.hop)
+        for address in answer.addresses:
+            names = [f.name for f in case.fingerprints.match_address(address) if case.confirms(f)]
+            if names and address not in given and not is_bogon(address):
+                found.append(
+                    Finding(
+                        technique="dns.injection.blockpage", weight=PROOF, hop=answer.hop,
+                        text=f"{answer.resolver} gave {address} for {answer.name}, the known block page {names[0]}",
+                    )
+                )  # fmt: skip
+    return found
+
+
+def untrusted_certificate(case: Case) -> list[Finding]:
+    """An untrusted certificate at an address where the control saw a valid one for this name in the same minutes."""
+    found = []
+    for seen in case.observations:
+        if seen.certificate_failure in (None, INVALID_CERTIFICATE) or seen.control_tls != "ok":
+            continue
+        if seen.certificate_failure != "ssl_unknown_authority":
+            continue
+        kind = {True: "tls.mitm.self_signed", False: "tls.mitm.ca_signed", None: "tls.mitm"}[_self_signed(case, seen.chain)]
+        found.append(
+            Finding(
+                technique=kind, weight=PROOF, hop=seen.hop,
+                text=f"{seen.address} showed an untrusted certificate for {seen.name}; the control saw a valid one at "
+                "the same address",
+            )
+        )  # fmt: skip
+    return found
+
+
+def _self_signed(case: Case, chain: tuple[str, ...]) -> bool | None:
+    from cryptography import x509
+
+    der = case.measurement.certificates.get(chain[0]) if chain else None
+    if der is None:
+        return None
+    try:
+        leaf = x509.load_der_x509_certificate(der)
+    except ValueError:
+        return None
+    return leaf.issuer == leaf.subject
+
+
+def known_block_page(case: Case) -> list[Finding]:
+    """A page that is known as this country's block page, and that the control did not get."""
+    found = []
+    for seen in case.observations:
+        if not is_blockpage(case, seen):
+            continue
+        names = [f.name for f in case.matches(seen) if case.confirms(f)]
+        if case.is_site(seen.address, seen.hop) is False and seen.hop == 0:
+            technique = "dns.injection.blockpage"
+        elif seen.hop > 0 or seen.location:
+            technique = "http.redirect"
+        else:
+            technique = "http.blockpage"
+        found.append(
+            Finding(
+                technique=technique, weight=PROOF, hop=seen.hop,
+                text=f"the page at {seen.url or seen.address} is the known block page {names[0]}; the control got another",
+            )
+        )  # fmt: skip
+    return found

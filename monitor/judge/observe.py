@@ -1,0 +1,315 @@
+"""What happened, flat: a measurement's operations put beside what the control saw.
+
+A `Case` holds everything that rules ask about: answers (one row a lookup), observations (one row a contact with
+one address), what the control knows, and how each try of the plain client ended.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cached_property
+
+import msgspec
+
+from blocklists import Fingerprint, Fingerprints
+from probes.address import embedded_ipv4, is_bogon, is_ipv6
+from probes.dns import DNSLookup, Response
+from probes.failure import NO_ANSWER, NOT_TRIED_LOOPBACK, NOT_TRIED_RESIDUAL
+from probes.http import HTTPRoundTrip
+from probes.measurement import Measurement
+from probes.tcp import TCPConnect
+from probes.tls import TLSHandshake
+from probes.url import InvalidURL, parse_url
+
+from .reference import Reference
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """One lookup. `plain`: what a plain client of the network is told; `encrypted`: it vouches or exposes."""
+
+    attempt: int
+    hop: int
+    started: float
+    name: str
+    query_type: str
+    resolver: str
+    plain: bool
+    encrypted: bool
+    failure: str | None
+    addresses: tuple[str, ...]
+    responses: tuple[Response, ...]
+    checking_disabled: bool
+
+
+class Observation(msgspec.Struct, frozen=True, kw_only=True):
+    """One contact with one address. `layer` is the furthest that was tried, `failure` is that layer's.
+
+    `plain`: the plain client was given this address; `control_tcp` and `control_tls`: None where the control did not
+    try, `ok`, or its failure.
+    """
+
+    attempt: int
+    hop: int
+    started: float
+    name: str
+    url: str
+    address: str
+    port: int
+    plain: bool
+    layer: str
+    failure: str | None
+    server_name: str
+    certificate_failure: str | None
+    chain: tuple[str, ...]
+    alert: str
+    status: int
+    title: str
+    body_length: int
+    body_sha256: str
+    cut: str
+    location: str
+    expected: bool | None
+    control_tcp: str | None
+    control_tls: str | None
+
+    @property
+    def valid_tls(self) -> bool:
+        """A handshake completed with a certificate that is good for the name."""
+        return bool(self.server_name) and self.certificate_failure is None and self.layer != "tcp" and (
+            self.layer != "tls" or self.failure is None
+        )
+
+    @property
+    def got_page(self) -> bool:
+        """A response came and was not broken off."""
+        return self.layer == "http" and self.failure is None and self.status > 0
+
+    @property
+    def not_tried(self) -> bool:
+        """The contact was not made, so it is no evidence."""
+        return self.failure in (NOT_TRIED_RESIDUAL, NOT_TRIED_LOOPBACK)
+
+
+class Try(msgspec.Struct, frozen=True, kw_only=True):
+    """How one try of the plain client ended: at which hop and layer, with which failure, at which address."""
+
+    attempt: int
+    hop: int
+    name: str
+    layer: str  # dns | tcp | tls | http | none (nothing was tried)
+    failure: str | None
+    seen: Observation | None
+
+    @property
+    def reached(self) -> bool:
+        """A page came, over TLS with a certificate good for its name or over plain HTTP."""
+        seen = self.seen
+        return seen is not None and seen.got_page and (not seen.server_name or seen.certificate_failure is None)
+
+
+class Case:
+    """One measurement as the rules see it. Built once, read by every rule."""
+
+    def __init__(self, measurement: Measurement, fingerprints: Fingerprints) -> None:
+        self.measurement = measurement
+        self.fingerprints = fingerprints
+        self.reference = Reference(measurement)
+        self.nat64 = tuple(p for test in measurement.self_tests for p in test.nat64)
+        self.answers = tuple(_answers(measurement.operations))
+        self.pages = {op.flow: op for op in measurement.operations if isinstance(op, HTTPRoundTrip)}
+        self._plain = _plain_addresses(self.answers)
+        self.observations = tuple(self._observations())
+
+    @cached_property
+    def tries(self) -> tuple[Try, ...]:
+        """The plain client's tries, the first look first."""
+        attempts = sorted({a.attempt for a in self.answers} | {o.attempt for o in self.observations})
+        return tuple(self._try(attempt) for attempt in attempts)
+
+    @property
+    def first(self) -> Try:
+        """The first look."""
+        return self.tries[0] if self.tries else _NOTHING
+
+    @property
+    def host(self) -> str:
+        """The host of the target's URL."""
+        return _host(self.measurement.url)
+
+    def answers_at(self, hop: int, *, attempt: int | None = None) -> list[Answer]:
+        """Lookups of a hop, CD queries left out."""
+        return [
+            a for a in self.answers
+            if a.hop == hop and not a.checking_disabled and attempt in (None, a.attempt)
+        ]  # fmt: skip
+
+    def contacts(self, hop: int, *, attempt: int | None = None) -> list[Observation]:
+        """Contacts of a hop."""
+        return [o for o in self.observations if o.hop == hop and attempt in (None, o.attempt)]
+
+    def vouched_by_encrypted(self, hop: int) -> frozenset[str]:
+        """Addresses that an encrypted resolver whose certificate verified gave."""
+        return frozenset(a for answer in self.answers_at(hop) if answer.encrypted for a in answer.addresses)
+
+    def encrypted_answered(self, hop: int) -> bool:
+        """Whether such a resolver answered at all (an answer of no address is an answer)."""
+        return any(a.encrypted and (a.failure is None or a.failure == NO_ANSWER) for a in self.answers_at(hop))
+
+    def is_site(self, address: str, hop: int) -> bool | None:
+        """Whether the address is the site's: by certificate, control, encrypted resolver, then AS. None: unknown."""
+        address = embedded_ipv4(address, self.nat64)
+        for seen in self.contacts(hop):
+            if seen.valid_tls and embedded_ipv4(seen.address, self.nat64) == address:
+                return True
+        reference = self.reference.at(hop)
+        known = reference.addresses | self.vouched_by_encrypted(hop)
+        if address in known or reference.valid_at(address):
+            return True
+        if not known and not reference.dns_known:
+            return None
+        asns = dict(self.measurement.asns)
+        ours, theirs = asns.get(address, 0), {asns.get(a, 0) for a in known} | reference.asns
+        if ours and ours in theirs and not reference.invalid_at(address):
+            return True
+        return False
+
+    def matches(self, seen: Observation) -> list[Fingerprint]:
+        """Fingerprints in the page of a contact."""
+        page = next((p for p in self.pages.values() if _is_page_of(p, seen)), None)
+        if page is None:
+            return []
+        return list(self.fingerprints.match_page(page.headers, self.measurement.bodies.get(page.body_sha256, b"")))
+
+    def confirms(self, fingerprint: Fingerprint) -> bool:
+        """Whether a fingerprint proves a block here: national and ISP pages, products' where the country agrees."""
+        country = self.measurement.vantage.country
+        if fingerprint.scope not in ("nat", "isp", "prod", "injb", "prov"):
+            return False
+        if country and fingerprint.countries:
+            return country in fingerprint.countries
+        return fingerprint.scope in ("nat", "isp")
+
+    def _observations(self) -> Iterable[Observation]:
+        handshakes = {op.flow: op for op in self.measurement.operations if isinstance(op, TLSHandshake)}
+        for op in self.measurement.operations:
+            if isinstance(op, TCPConnect):
+                yield self._observation(op, handshakes.get(op.flow), self.pages.get(op.flow))
+            elif isinstance(op, HTTPRoundTrip) and not op.address:  # a redirect that leads nowhere
+                yield self._observation(TCPConnect(started=op.started, finished=op.finished, hop=op.hop,
+                                                   attempt=op.attempt, address="", port=0), None, op)  # fmt: skip
+
+    def _observation(
+        self, connect: TCPConnect, handshake: TLSHandshake | None, page: HTTPRoundTrip | None
+    ) -> Observation:
+        last = page or handshake or connect
+        name = handshake.server_name if handshake else _host(page.url if page else self._url_at(connect.hop))
+        reference = self.reference.at(connect.hop)
+        return Observation(
+            attempt=connect.attempt, hop=connect.hop, started=connect.started, name=name,
+            url=page.url if page else "", address=connect.address, port=connect.port,
+            plain=connect.address in self._plain.get((connect.hop, connect.attempt), ()) or name == connect.address
+            or not connect.address,
+            layer="http" if page else "tls" if handshake else "tcp", failure=last.failure,
+            server_name=handshake.server_name if handshake else "",
+            certificate_failure=handshake.certificate_failure if handshake else None,
+            chain=handshake.chain if handshake else (), alert=handshake.alert if handshake else "",
+            status=page.status if page else 0, title=page.title if page else "",
+            body_length=page.body_length if page else 0, body_sha256=page.body_sha256 if page else "",
+            cut=page.cut if page else "", location=page.location if page else "",
+            expected=page.expected if page else None,
+            control_tcp=reference.tcp(connect.address, connect.port),
+            control_tls=reference.tls(connect.address, connect.port, handshake.server_name if handshake else name),
+        )  # fmt: skip
+
+    def _url_at(self, hop: int) -> str:
+        if hop == 0:
+            return self.measurement.url
+        before = [p.location for p in self.pages.values() if p.hop == hop - 1 and p.location]
+        return before[0] if before else ""
+
+    def _try(self, attempt: int) -> Try:
+        hops = {a.hop for a in self.answers if a.attempt == attempt}
+        hops |= {o.hop for o in self.observations if o.attempt == attempt}
+        hop = max(hops)
+        contacts = [o for o in self.contacts(hop, attempt=attempt) if o.plain and self._is_main(o)]
+        contacts.sort(key=lambda o: (is_ipv6(o.address), o.started))
+        pages = [o for o in contacts if o.got_page]
+        name = _host(self._url_at(hop)) or next((o.name for o in contacts), "")
+        if pages:
+            return _ended(attempt, hop, name, pages[0])
+        tried = [o for o in contacts if not o.not_tried]
+        if tried:
+            furthest = max(tried, key=lambda o: (not is_ipv6(o.address), _LAYERS[o.layer]))
+            return _ended(attempt, hop, name, furthest)
+        if contacts:
+            return _ended(attempt, hop, name, contacts[0], layer="none")
+        return self._without_contact(attempt, hop, name)
+
+    def _without_contact(self, attempt: int, hop: int, name: str) -> Try:
+        """The try ended at DNS, or its addresses were not dialled since they are strangers'."""
+        told = [a for a in self.answers_at(hop, attempt=attempt) if a.plain and a.query_type in ("A", "ANY", "AAAA")]
+        if any(a.addresses for a in told) or not told:
+            return Try(attempt=attempt, hop=hop, name=name, layer="none", failure=None, seen=None)
+        # A first; AAAA and getaddrinfo only where it is missing: "no AAAA" is no failure.
+        told.sort(key=lambda a: (a.query_type != "A", a.query_type != "ANY"))
+        return Try(attempt=attempt, hop=hop, name=told[0].name, layer="dns", failure=told[0].failure, seen=None)
+
+    def _is_main(self, seen: Observation) -> bool:
+        """Not the look at port 443 that only vouches for an address of a plain HTTP URL."""
+        try:
+            url = parse_url(self._url_at(seen.hop))
+        except InvalidURL:
+            return True
+        return not seen.port or seen.port == url.port
+
+
+_LAYERS = {"tcp": 1, "tls": 2, "http": 3}
+_NOTHING = Try(attempt=0, hop=0, name="", layer="none", failure=None, seen=None)
+
+
+def observe(measurement: Measurement, fingerprints: Fingerprints) -> Case:
+    """The measurement as rules see it."""
+    return Case(measurement, fingerprints)
+
+
+def _ended(attempt: int, hop: int, name: str, seen: Observation, *, layer: str = "") -> Try:
+    failure = seen.failure
+    if not layer and failure is None and seen.layer == "tls" and seen.certificate_failure:
+        failure = seen.certificate_failure
+    return Try(attempt=attempt, hop=hop, name=name, layer=layer or seen.layer, failure=failure, seen=seen)
+
+
+def _answers(operations: Sequence[object]) -> Iterable[Answer]:
+    for op in operations:
+        if isinstance(op, DNSLookup) and op.query_type != "HTTPS":
+            yield Answer(
+                attempt=op.attempt, hop=op.hop, started=op.started, name=op.name, query_type=op.query_type,
+                resolver=op.resolver, plain=op.resolver == "system", encrypted=op.engine == "doh",
+                failure=op.failure, addresses=op.addresses(), responses=op.responses,
+                checking_disabled=op.checking_disabled,
+            )  # fmt: skip
+
+
+def _plain_addresses(answers: Sequence[Answer]) -> dict[tuple[int, int], set[str]]:
+    """What the plain client was told, per hop and attempt: `system`'s own lookups, else getaddrinfo's."""
+    found: dict[tuple[int, int], set[str]] = {}
+    for only_any in (False, True):
+        for answer in answers:
+            key = (answer.hop, answer.attempt)
+            if answer.plain and (answer.query_type == "ANY") is only_any and (not only_any or not found.get(key)):
+                found.setdefault(key, set()).update(answer.addresses)
+    return found
+
+
+def _is_page_of(page: HTTPRoundTrip, seen: Observation) -> bool:
+    return (page.address, page.port, page.hop, page.attempt, page.url) == (
+        seen.address, seen.port, seen.hop, seen.attempt, seen.url,
+    )  # fmt: skip
+
+
+def _host(url: str) -> str:
+    try:
+        return parse_url(url).host
+    except InvalidURL:
+        return ""
+
+
+__all__ = ["Answer", "Case", "Observation", "Try", "is_bogon", "observe"]

@@ -1,0 +1,74 @@
+"""The table of rules, in the contract's order of decision: id, stage, when it fires, why it may conclude.
+
+`VERSION` changes whenever a verdict could; stored measurements are then judged again, beside the old verdicts.
+"""
+
+from collections.abc import Callable
+
+import msgspec
+
+from . import artefacts, differences, innocent
+from .finding import Finding
+from .observe import Case
+
+VERSION = 1
+
+
+class Rule(msgspec.Struct, frozen=True):
+    """One row. Stages, in order: `unusable`, `artefact`, `down`, `difference`, `ok`, `insufficient`."""
+
+    id: str
+    stage: str
+    when: Callable[[Case], list[Finding]]
+    why: str
+
+
+RULES = (
+    Rule("vantage.offline", "unusable", innocent.offline, "A vantage without network says nothing about sites."),
+    Rule("vantage.captive_portal", "unusable", innocent.captive_portal, "A portal answers in everybody's place."),
+    Rule("vantage.clock", "unusable", innocent.clock_is_off, "Dates and certificates cannot be judged."),
+    Rule("vantage.fake_addresses", "unusable", innocent.fake_addresses, "A local proxy hides the network."),
+    Rule("dns.two_answers", "artefact", artefacts.two_answers,
+         "A query sent once has one answer; a second, contradicting one was put in by somebody on the path."),
+    Rule("dns.bogon_only_here", "artefact", artefacts.bogon_answer, "No public site is at such an address."),
+    Rule("dns.known_block_address", "artefact", artefacts.known_block_address,
+         "The address is documented as this country's block page."),
+    Rule("tls.untrusted_only_here", "artefact", artefacts.untrusted_certificate,
+         "At this address the control sees the site's own certificate: somebody between shows another."),
+    Rule("http.known_block_page", "artefact", artefacts.known_block_page,
+         "The page is documented as this country's block page."),
+    Rule("down.dns_fails_alike", "down", innocent.dns_fails_alike, "What exists for nobody is not blocked."),
+    Rule("down.dnssec_fault", "down", innocent.dnssec_fault, "A validating resolver must refuse a broken zone."),
+    Rule("down.bogon_everywhere", "down", innocent.bogon_everywhere, "The zone itself holds a useless address."),
+    Rule("down.certificate", "down", innocent.certificate_bad_for_both, "The site's own certificate is bad."),
+    Rule("down.fails_alike", "down", innocent.fails_alike, "What fails for everybody is not blocked here."),
+    Rule("down.dead_domain", "down", innocent.dead_domain_answers, "Resolvers sell advertising on missing names."),
+    Rule("down.server_refusal", "down", innocent.server_refuses, "Geoblocks and bot walls are the site's choice."),
+    Rule("down.redirects", "down", innocent.redirects_nowhere, "A redirect loop is the site's own."),
+    Rule("down.parked", "down", innocent.parked, "A parking page is not the site."),
+    Rule("dns.fails_only_here", "difference", differences.dns_fails_only_here,
+         "The control resolves the name at the same time."),
+    Rule("dns.stranger", "difference", differences.stranger_answer,
+         "Certificate before address: the answer's address cannot be the site."),
+    Rule("contact.fails_only_here", "difference", differences.contact_fails_only_here,
+         "The control completes the same step at the same address."),
+    Rule("tls.wrong_name_only_here", "difference", differences.wrong_name_only_here,
+         "The control sees the right certificate at the same address."),
+    Rule("http.page_differs", "difference", differences.page_differs_only_here,
+         "Length, headers and title have nothing in common with the control's page."),
+    Rule("ok.valid_certificate", "ok", innocent.valid_certificate, "Nobody else can show this certificate."),
+    Rule("ok.same_page", "ok", innocent.same_page, "The page is the one that the control gets."),
+    Rule("ok.mostly_reached", "ok", innocent.mostly_reached, "Loss hits some tries, blocking nearly all."),
+    Rule("insufficient.residual", "insufficient", innocent.residual, "A skipped contact is no evidence."),
+    Rule("insufficient.date", "insufficient", innocent.bad_date_only_here, "Nodes of one site differ."),
+    Rule("insufficient.no_control", "insufficient", innocent.no_control, "A site down everywhere looks the same."),
+    Rule("insufficient.control_failed", "insufficient", innocent.control_failed, "The same."),
+    Rule("insufficient.ambiguous", "insufficient", innocent.ambiguous, "An honest doubt costs little."),
+)  # fmt: skip
+
+Fired = tuple[Rule, Finding]
+
+
+def fire(case: Case, stage: str) -> list[Fired]:
+    """All findings of the rules of one stage."""
+    return [(rule, finding) for rule in RULES if rule.stage == stage for finding in rule.when(case)]
