@@ -1,0 +1,194 @@
+"""One measurement: look, suspect, look again, judge. Facts come from `probes`, every decision from `judge`."""
+
+import asyncio
+import secrets
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from datetime import datetime
+
+import msgspec
+
+from blocklists import Fingerprints, Target
+from monitor.judge.analyze import judge
+from monitor.judge.observe import Case, observe
+from monitor.judge.suspects import Suspicion, suspects, touched
+from monitor.judge.verdict import INTERFERED, Verdict
+from probes.certificate import Authorities
+from probes.clock import Clock
+from probes.measurement import ControlReply, Measurement, SelfTest
+from probes.trace import Limits, Trace
+from probes.url import URL, parse_url
+from probes.web import Plan, open_page
+
+from .control import Control
+from .gate import Gate
+from .residual import Residual
+from .self_test import SelfTester
+from .vantage import Vantage
+
+ROUNDS_APART = 61.0  # seconds between the two rounds that a resolver's refusal needs (judgement row 12)
+_RECENT = 10  # a target blocked in its last 10 measurements is always followed up (row 27)
+
+
+class Result(msgspec.Struct, frozen=True):
+    """A measurement and what the rules conclude from it."""
+
+    measurement: Measurement
+    verdict: Verdict
+
+
+class Collector:
+    """Makes measurements. `slots` bounds how many are on the network at once; waiting and listening hold none."""
+
+    def __init__(
+        self,
+        *,
+        authorities: Authorities,
+        control: Control,
+        tester: SelfTester,
+        residual: Residual,
+        fingerprints: Fingerprints,
+        limits: Limits,
+        clock: Clock,
+        retries: int = 3,
+        slots: AbstractAsyncContextManager[object] | None = None,
+        simulated: bool = False,
+    ) -> None:
+        self.authorities, self.control, self.tester = authorities, control, tester
+        self.residual, self.fingerprints = residual, fingerprints
+        self.limits, self.clock, self.retries = limits, clock, retries
+        self.slots: AbstractAsyncContextManager[object] = slots or nullcontext()
+        self.gate = Gate()
+        self.simulated = simulated
+
+    async def measure(self, target: Target, vantage: Vantage) -> Result:
+        """Measure a target now. Takes seconds where all is well, a minute and more where it is not."""
+        return await _Work(self, target, vantage).run()
+
+
+class _Work:
+    """A measurement while it is made."""
+
+    def __init__(self, collector: Collector, target: Target, vantage: Vantage) -> None:
+        self.c, self.target, self.vantage = collector, target, vantage
+        self.url: URL = parse_url(target.url)
+        self.trace = Trace(vantage.network, collector.clock, collector.limits)
+        self.uid = uid_of(self.trace.began)
+        self.replies: list[ControlReply] = []
+        self.tests: list[SelfTest] = []
+        self.plan = Plan(
+            resolvers=vantage.resolvers, authorities=collector.authorities, expect=target.expect,
+            advise=self._advise, refuse=self._refuse, gate=collector.gate,
+        )  # fmt: skip
+
+    async def run(self) -> Result:
+        async with self.c.slots:
+            _at, test = await self.c.tester.test(self.vantage, since=self.c.clock.monotonic() - 300.0)
+            self.tests.append(test)
+            await open_page(self.trace, self.url, self.plan)
+        await self.trace.settle()
+        case = self._case()
+        await self._ask_about_hops(case)
+        suspicion = suspects(case)
+        if suspicion is not None:
+            await self._look_again(suspicion)
+            case = self._case()
+        elif not case.first.reached:
+            await self._test_again()
+            case = self._case()
+        verdict = judge(case)
+        await self._let_rest(case, verdict)
+        return Result(self._pruned(case.measurement, verdict), verdict)
+
+    async def _look_again(self, suspicion: Suspicion) -> None:
+        """Further tries, the control before and after, and the vantage's own test at the end."""
+        await self._ask_again(attempt=0)
+        self.plan.again = suspicion.again
+        self.plan.advise = _no_control
+        for attempt in range(1, self.c.retries + 1):
+            if suspicion.apart and attempt == max(1, self.c.retries - 1):
+                await self.c.clock.sleep(ROUNDS_APART)
+            self.trace.attempt = attempt
+            async with self.c.slots:
+                await open_page(self.trace, self.url, self.plan)
+        await self._ask_again(attempt=max(1, self.c.retries))
+        await self.trace.settle()
+        await self._test_again()
+
+    async def _test_again(self) -> None:
+        _at, test = await self.c.tester.test(self.vantage, since=self.c.clock.monotonic() - 5.0)
+        self.tests.append(msgspec.structs.replace(test, at=self.trace.now()))
+
+    async def _ask_again(self, *, attempt: int) -> None:
+        addresses = sorted(self.plan.met)
+        self._keep(await self.c.control.ask(self.url, addresses, fresh=True), hop=0, attempt=attempt)
+
+    async def _ask_about_hops(self, case: Case) -> None:
+        """Where a redirect's hop fails, the control is asked for that hop's URL (row 15)."""
+        first = case.first
+        if first.hop == 0 or first.reached or not self.c.control.configured:
+            return
+        location = next((p.location for p in case.pages.values() if p.hop == first.hop - 1 and p.location), "")
+        if first.seen is not None and not first.seen.address:
+            return
+        url = parse_url(str(_joined(case, first.hop, location)))
+        addresses = [o.address for o in case.contacts(first.hop)]
+        self._keep(await self.c.control.ask(url, addresses, fresh=True), hop=first.hop, attempt=0)
+
+    async def _advise(self, url: URL, addresses: list[str], hop: int) -> frozenset[str]:
+        """Ask the control about the target's own URL while the plain client is at work."""
+        if hop > 0 or not self.c.control.configured:
+            return frozenset()
+        replies = await self.c.control.ask(url, addresses)
+        self._keep(replies, hop=0, attempt=0)
+        vouched = frozenset(a for r in replies for a in r.addresses)
+        self.plan.vouched = vouched
+        return vouched
+
+    def _keep(self, replies: list[ControlReply], *, hop: int, attempt: int) -> None:
+        now = self.trace.now()
+        self.replies += [msgspec.structs.replace(r, at=now, hop=hop, attempt=attempt) for r in replies]
+
+    def _refuse(self, address: str, port: int) -> str:
+        return self.c.residual.refusal(self.vantage.egress, address, port, uid=self.uid)
+
+    async def _let_rest(self, case: Case, verdict: Verdict) -> None:
+        if verdict.outcome in INTERFERED or verdict.cause == "ambiguous":
+            for address, port in sorted(touched(case)):
+                await self.c.residual.rest(self.vantage.egress, address, port, uid=self.uid)
+
+    def _case(self) -> Case:
+        return observe(self._measurement(), self.c.fingerprints)
+
+    def _measurement(self) -> Measurement:
+        return Measurement(
+            uid=self.uid, time=self.trace.began, target=self.target.name, url=str(self.url), vantage=self.vantage.facts,
+            site=self.target.site, category=self.target.category, expect=self.target.expect,
+            operations=tuple(self.trace.operations), control=tuple(self.replies),  # type: ignore[arg-type]
+            control_configured=self.c.control.configured, self_tests=tuple(self.tests), duration=self.trace.now(),
+            bodies=dict(self.trace.bodies), certificates=dict(self.trace.certificates),
+        )  # fmt: skip
+
+    def _pruned(self, measurement: Measurement, verdict: Verdict) -> Measurement:
+        """Without what is no evidence: nothing is left out here, the store keeps each body once."""
+        del verdict
+        return measurement
+
+
+async def _no_control(_url: URL, _addresses: list[str], _hop: int) -> frozenset[str]:
+    return frozenset()
+
+
+def _joined(case: Case, hop: int, location: str) -> URL:
+    from probes.url import join
+
+    before = next(p.url for p in case.pages.values() if p.hop == hop - 1 and p.location == location)
+    return join(parse_url(before), location)
+
+
+def uid_of(moment: datetime) -> str:
+    """`20260131T120000.123456Z-1f2e3d4c5b6a`: sorts by time, and is unique."""
+    return f"{moment:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(6)}"
+
+
+__all__ = ["Collector", "Result", "asyncio", "Callable", "uid_of"]

@@ -1,0 +1,146 @@
+"""The same contact from a network that is not censored: helpers in turn, two when suspicious, and a reference vantage.
+
+What a control says of DNS and of the page is shared for five minutes; an address that it has not checked for this
+name is checked on demand.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+import aiohttp
+import msgspec
+
+from blocklists import Target
+from probes.address import is_bogon
+from probes.clock import Clock
+from probes.control_reply import ReplyError, read_reply
+from probes.http import USER_AGENT
+from probes.measurement import ControlReply
+from probes.url import URL, parse_url
+
+from .reference import Referee
+
+SHARED = 300.0  # seconds
+_TIMEOUT = 30.0  # seconds; OONI gives its helpers as long
+_REPLY = 2 * 1024 * 1024  # bytes
+_CHECKED = 3  # control names by which a helper is checked
+
+
+class Control:
+    """Asks the controls. `helpers` are base URLs; `referee` is the reference vantage, if any."""
+
+    def __init__(
+        self,
+        *,
+        helpers: Sequence[str],
+        session: aiohttp.ClientSession,
+        clock: Clock,
+        referee: Referee | None = None,
+        on_failure: Callable[[str], None] = lambda _helper: None,
+    ) -> None:
+        self._helpers = list(helpers)
+        self._session = session
+        self._clock = clock
+        self._referee = referee
+        self._on_failure = on_failure
+        self._shared: dict[tuple[str, str], tuple[float, ControlReply]] = {}
+        self._turn = 0
+        self.faults: dict[str, str] = {}  # helper -> why it is not used
+
+    @property
+    def configured(self) -> bool:
+        """Whether there is any control at all."""
+        return bool(self._helpers or self._referee)
+
+    async def ask(self, url: URL, addresses: Sequence[str], *, fresh: bool = False) -> list[ControlReply]:
+        """One reply per source: one helper (two where `fresh`), and the reference vantage. Never raises."""
+        wanted = [a for a in dict.fromkeys(addresses) if not is_bogon(a)][:16]
+        tasks = []
+        async with asyncio.TaskGroup() as group:
+            if self._helpers:
+                tasks.append(group.create_task(self._ask_helpers(url, wanted, 2 if fresh else 1, fresh)))
+            if self._referee is not None:
+                tasks.append(group.create_task(self._ask_referee(url, wanted, fresh)))
+        return [reply for task in tasks for reply in task.result()]
+
+    async def check(self, names: Sequence[Target]) -> dict[str, str]:
+        """Try every helper on control names; one that fails for most of them is named and no longer used."""
+        faults: dict[str, str] = {}
+        for helper in self._helpers:
+            replies = [await self._fetch(helper, parse_url(t.url), []) for t in names[:_CHECKED]]
+            bad = [r for r in replies if r.failure or r.page is None or r.page.failure]
+            if replies and len(bad) * 2 > len(replies):
+                why = bad[0].failure or (bad[0].page.failure if bad[0].page else None) or "no page"
+                faults[helper] = f"fails for {len(bad)} of {len(replies)} control names ({why})"
+        self.faults = faults
+        return faults
+
+    async def _ask_helpers(self, url: URL, wanted: list[str], count: int, fresh: bool) -> list[ControlReply]:
+        """Helpers in turn until `count` have answered."""
+        usable = [h for h in self._helpers if h not in self.faults]
+        self._turn += 1
+        order = [usable[(self._turn + i) % len(usable)] for i in range(len(usable))] if usable else []
+        if not fresh:  # one that already knows this URL first
+            order.sort(key=lambda helper: self._known(helper, url, wanted) is None)
+        good: list[ControlReply] = []
+        bad: list[ControlReply] = []
+        for helper in order:
+            known = None if fresh else self._known(helper, url, wanted)
+            reply = known or await self._fetch(helper, url, wanted)
+            (bad if reply.failure else good).append(reply)
+            if len(good) == count:
+                break
+        return good or bad[:1] or [ControlReply(source="helper:none", url=str(url), failure="no_usable_helper")]
+
+    async def _ask_referee(self, url: URL, wanted: list[str], fresh: bool) -> list[ControlReply]:
+        assert self._referee is not None
+        known = None if fresh else self._known(self._referee.source, url, wanted)
+        reply = known or await self._referee.ask(url, wanted)
+        self._share(self._referee.source, url, reply)
+        return [reply]
+
+    def _known(self, source: str, url: URL, wanted: Sequence[str]) -> ControlReply | None:
+        """A shared reply that is young enough and has checked every wanted address."""
+        at, reply = self._shared.get((source, str(url)), (float("-inf"), None))
+        if reply is None or self._clock.monotonic() - at > SHARED:
+            return None
+        return reply if {e.address for e in reply.endpoints} >= set(wanted) else None
+
+    def _share(self, source: str, url: URL, reply: ControlReply) -> None:
+        if reply.failure is None:
+            now = self._clock.monotonic()
+            if len(self._shared) > 20_000:
+                self._shared = {k: v for k, v in self._shared.items() if now - v[0] <= SHARED}
+            self._shared[source, str(url)] = (now, reply)
+
+    async def _fetch(self, helper: str, url: URL, wanted: Sequence[str]) -> ControlReply:
+        source = f"helper:{helper}"
+        try:
+            async with self._session.post(
+                helper, json=request_of(url, wanted), timeout=aiohttp.ClientTimeout(total=_TIMEOUT)
+            ) as response:
+                if response.status != 200:
+                    raise ReplyError(f"http_unexpected_status_code {response.status}")
+                body = await response.content.read(_REPLY)
+            reply = read_reply(msgspec.json.decode(body), source=source, url=str(url))
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            reply = ControlReply(source=source, url=str(url), failure=type(error).__name__, dns_known=False)
+        except (ReplyError, msgspec.DecodeError) as error:
+            reply = ControlReply(source=source, url=str(url), failure=str(error)[:200], dns_known=False)
+        if reply.failure:
+            self._on_failure(helper)
+        self._share(helper, url, reply)
+        return reply
+
+
+def request_of(url: URL, addresses: Sequence[str]) -> dict[str, object]:
+    """The request of OONI's Web Connectivity helper protocol."""
+    ports = [url.port] if url.scheme == "https" or url.port != 80 else [443, 80]
+    endpoints = [f"[{a}]:{port}" if ":" in a else f"{a}:{port}" for a in addresses for port in ports]
+    headers = {"User-Agent": [USER_AGENT], "Accept": ["*/*"], "Accept-Language": ["en-US,en;q=0.9"]}
+    return {
+        "http_request": str(url),
+        "http_request_headers": headers,
+        "tcp_connect": endpoints[:20],
+        "x_quic_enabled": False,
+    }

@@ -1,0 +1,148 @@
+"""Rounds of a list from a vantage, at fixed phases: no drift, nothing twice, nothing left out.
+
+A round belongs to a slot: the slots of a (vantage, list) are `every` apart, and a hash of both decides their phase.
+What a stopped process left of a slot is done after a restart; a slot that is over is not made up for.
+"""
+
+import asyncio
+import hashlib
+import random
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+import msgspec
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
+from apscheduler.schedulers.asyncio import AsyncIOScheduler
+from apscheduler.triggers.interval import IntervalTrigger
+
+from blocklists import Target
+from probes.clock import Clock
+
+
+class Round(msgspec.Struct, frozen=True):
+    """One list from one vantage."""
+
+    vantage: str
+    list_name: str
+    targets: tuple[Target, ...]
+
+
+class Memory(Protocol):
+    """What the schedule needs of the store."""
+
+    async def last_round(self, vantage: str, list_name: str) -> tuple[float, float | None] | None:
+        """When the last round's slot began and when the round was finished (unix seconds)."""
+
+    async def measured_since(self, vantage: str, since: float) -> set[str]:
+        """Targets measured from the vantage since a moment."""
+
+    async def start_round(self, vantage: str, list_name: str, started: float) -> None:
+        """A round has begun; `started` is its slot."""
+
+    async def finish_round(self, vantage: str, list_name: str, started: float) -> None:
+        """It is done."""
+
+
+def phase(vantage: str, list_name: str, every: float) -> float:
+    """Seconds into each period at which the round starts: fixed, and spread over all rounds."""
+    digest = hashlib.sha256(f"{vantage}\0{list_name}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 * every
+
+
+def slot(moment: float, every: float, offset: float) -> float:
+    """The beginning of the slot that holds a moment (unix seconds)."""
+    return (moment - offset) // every * every + offset
+
+
+class Schedule:
+    """Runs every round at its phase through APScheduler; `measure` makes and stores one measurement."""
+
+    def __init__(
+        self,
+        rounds: Sequence[Round],
+        *,
+        every: float,
+        jitter: float,
+        memory: Memory,
+        measure: Callable[[Target, str], Awaitable[None]],
+        clock: Clock,
+        before_round: Callable[[str], Awaitable[None]] | None = None,
+        on_missed: Callable[[str], None] = lambda _vantage: None,
+        on_lag: Callable[[float], None] = lambda _seconds: None,
+    ) -> None:
+        self._rounds, self._every, self._jitter = list(rounds), every, jitter
+        self._memory, self._measure, self._clock = memory, measure, clock
+        self._before_round, self._on_missed, self._on_lag = before_round, on_missed, on_lag
+        self._scheduler = AsyncIOScheduler(timezone=UTC)
+        self._vantage_of: dict[str, str] = {}
+        self._busy: set[tuple[str, str]] = set()
+
+    async def start(self) -> None:
+        """Schedule all rounds; one whose slot is begun and not finished starts at once."""
+        for item in self._rounds:
+            await self._add(item)
+        self._scheduler.add_listener(self._missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
+        self._scheduler.start()
+
+    def stop(self) -> None:
+        """Start nothing more."""
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
+
+    async def _add(self, item: Round) -> None:
+        now = self._clock.now().timestamp()
+        offset = phase(item.vantage, item.list_name, self._every)
+        current = slot(now, self._every, offset)
+        last = await self._memory.last_round(item.vantage, item.list_name)
+        due = last is None or last[0] < current or last[1] is None
+        trigger = IntervalTrigger(
+            seconds=self._every, start_date=datetime.fromtimestamp(current + self._every, UTC), timezone=UTC
+        )
+        identity = f"{item.vantage}\0{item.list_name}"
+        self._vantage_of[identity] = item.vantage
+        first = {"next_run_time": datetime.fromtimestamp(now, UTC) + timedelta(milliseconds=1)} if due else {}
+        self._scheduler.add_job(
+            self.run, trigger, args=[item], id=identity, coalesce=True, max_instances=1,
+            misfire_grace_time=max(1, int(self._every)), **first,
+        )  # fmt: skip
+
+    async def run(self, item: Round) -> None:
+        """One round: every target that the current slot has not measured yet, in random order."""
+        now = self._clock.now().timestamp()
+        begun = slot(now, self._every, phase(item.vantage, item.list_name, self._every))
+        self._on_lag(max(0.0, now - begun) if await self._is_on_time(item, begun) else 0.0)
+        done = await self._memory.measured_since(item.vantage, begun)
+        await self._memory.start_round(item.vantage, item.list_name, begun)
+        if self._before_round is not None:
+            await self._before_round(item.vantage)
+        todo = [t for t in item.targets if t.name not in done and t.url]
+        random.shuffle(todo)
+        faults: list[Exception] = []
+        async with asyncio.TaskGroup() as group:
+            for target in todo:
+                group.create_task(self._one(target, item.vantage, faults))
+        await self._memory.finish_round(item.vantage, item.list_name, begun)
+        if faults:  # our own bugs: loud, and after everything else of the round has been measured
+            raise ExceptionGroup(f"{len(faults)} measurements of {item.list_name} failed", faults)
+
+    async def _is_on_time(self, item: Round, begun: float) -> bool:
+        """A round that makes up for a stopped process is late by no fault of the scheduler's."""
+        last = await self._memory.last_round(item.vantage, item.list_name)
+        return last is not None and last[0] == begun - self._every
+
+    async def _one(self, target: Target, vantage: str, faults: list[Exception]) -> None:
+        pair = (target.name, vantage)
+        await self._clock.sleep(random.uniform(0, self._jitter))  # noqa: S311 - spreads load, hides nothing
+        if pair in self._busy:
+            return self._on_missed(vantage)
+        self._busy.add(pair)
+        try:
+            await self._measure(target, vantage)
+        except Exception as error:
+            faults.append(error)
+        finally:
+            self._busy.discard(pair)
+
+    def _missed(self, event: JobExecutionEvent) -> None:
+        self._on_missed(self._vantage_of.get(event.job_id, ""))
