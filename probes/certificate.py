@@ -1,6 +1,7 @@
 """Whether a certificate chain is good for a name; asked after the handshake and apart from it."""
 
 import ssl
+import warnings
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -8,6 +9,7 @@ from pathlib import Path
 
 import certifi
 from cryptography import x509
+from cryptography.utils import CryptographyDeprecationWarning
 from cryptography.x509 import DNSName, IPAddress
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
@@ -29,7 +31,10 @@ class Authorities:
         if extra is not None:
             pem += b"\n" + extra.read_bytes()
         self.pem = pem
-        self._store = Store(x509.load_pem_x509_certificates(pem))
+        with warnings.catch_warnings():
+            # One old root has a serial number of zero; it is trusted all the same.
+            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+            self._store = Store(x509.load_pem_x509_certificates(pem))
         self.failure = lru_cache(maxsize=_REMEMBER)(self._failure)
 
     def context(self) -> ssl.SSLContext:

@@ -158,10 +158,14 @@ async def lookup(
             checking_disabled=checking_disabled, failure=failure_of(first, query_type) if first else failure,
         )  # fmt: skip
 
+    def settled() -> DNSLookup:
+        ear.close()
+        return result()
+
     attempt = trace.attempt
     now = result()
     if ear.socket is not None and ear.responses:
-        trace.listen(finished + trace.limits.listen, lambda: ear.close() or result(), now=now)
+        trace.listen(finished + trace.limits.listen, settled, now=now)
     else:
         ear.close()
         trace.record(now)
@@ -283,7 +287,7 @@ async def readable(sock: socket.socket) -> None:
     """Wait until a read from the socket would not block."""
     loop = asyncio.get_running_loop()
     ready = loop.create_future()
-    loop.add_reader(sock, lambda: ready.done() or ready.set_result(None))
+    loop.add_reader(sock, lambda: None if ready.done() else ready.set_result(None))
     try:
         await ready
     finally:

@@ -15,6 +15,7 @@ from typing import Protocol
 from . import address as addresses
 
 _UDP_RECEIVE_BUFFER = 64 * 1024  # bytes the kernel keeps for us while nobody reads: bounds a flood
+_IP_RECVTTL = 12  # Linux; Python 3.11 does not name it
 _SO_TIMESTAMPNS = getattr(socket, "SO_TIMESTAMPNS", 35)  # Linux; arrival time of a datagram by the kernel
 
 
@@ -100,7 +101,7 @@ def prepare_udp(sock: socket.socket) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _UDP_RECEIVE_BUFFER)
     sock.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
     if sock.family == socket.AF_INET:
-        sock.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTTL, 1)
+        sock.setsockopt(socket.IPPROTO_IP, _IP_RECVTTL, 1)
 
 
 def query_id() -> int:

@@ -1,8 +1,6 @@
 """One measurement: look, suspect, look again, judge. Facts come from `probes`, every decision from `judge`."""
 
-import asyncio
 import secrets
-from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 
@@ -17,7 +15,7 @@ from probes.certificate import Authorities
 from probes.clock import Clock
 from probes.measurement import ControlReply, Measurement, SelfTest
 from probes.trace import Limits, Trace
-from probes.url import URL, parse_url
+from probes.url import URL, join, parse_url
 from probes.web import Plan, open_page
 
 from .control import Control
@@ -27,7 +25,6 @@ from .self_test import SelfTester
 from .vantage import Vantage
 
 ROUNDS_APART = 61.0  # seconds between the two rounds that a resolver's refusal needs (judgement row 12)
-_RECENT = 10  # a target blocked in its last 10 measurements is always followed up (row 27)
 
 
 class Result(msgspec.Struct, frozen=True):
@@ -76,6 +73,7 @@ class _Work:
         self.uid = uid_of(self.trace.began)
         self.replies: list[ControlReply] = []
         self.tests: list[SelfTest] = []
+        self._mine: set[tuple[str, int]] = set()
         self.plan = Plan(
             resolvers=vantage.resolvers, authorities=collector.authorities, expect=target.expect,
             advise=self._advise, refuse=self._refuse, gate=collector.gate,
@@ -98,7 +96,7 @@ class _Work:
             case = self._case()
         verdict = judge(case)
         await self._let_rest(case, verdict)
-        return Result(self._pruned(case.measurement, verdict), verdict)
+        return Result(case.measurement, verdict)
 
     async def _look_again(self, suspicion: Suspicion) -> None:
         """Further tries, the control before and after, and the vantage's own test at the end."""
@@ -131,7 +129,7 @@ class _Work:
         location = next((p.location for p in case.pages.values() if p.hop == first.hop - 1 and p.location), "")
         if first.seen is not None and not first.seen.address:
             return
-        url = parse_url(str(_joined(case, first.hop, location)))
+        url = _joined(case, first.hop, location)
         addresses = [o.address for o in case.contacts(first.hop)]
         self._keep(await self.c.control.ask(url, addresses, fresh=True), hop=first.hop, attempt=0)
 
@@ -150,7 +148,12 @@ class _Work:
         self.replies += [msgspec.structs.replace(r, at=now, hop=hop, attempt=attempt) for r in replies]
 
     def _refuse(self, address: str, port: int) -> str:
-        return self.c.residual.refusal(self.vantage.egress, address, port, uid=self.uid)
+        if (address, port) in self._mine:  # contacted before anybody's rest began: our own tries go on
+            return ""
+        refusal = self.c.residual.refusal(self.vantage.egress, address, port, uid=self.uid)
+        if not refusal:
+            self._mine.add((address, port))
+        return refusal
 
     async def _let_rest(self, case: Case, verdict: Verdict) -> None:
         if verdict.outcome in INTERFERED or verdict.cause == "ambiguous":
@@ -169,19 +172,12 @@ class _Work:
             bodies=dict(self.trace.bodies), certificates=dict(self.trace.certificates),
         )  # fmt: skip
 
-    def _pruned(self, measurement: Measurement, verdict: Verdict) -> Measurement:
-        """Without what is no evidence: nothing is left out here, the store keeps each body once."""
-        del verdict
-        return measurement
-
 
 async def _no_control(_url: URL, _addresses: list[str], _hop: int) -> frozenset[str]:
     return frozenset()
 
 
 def _joined(case: Case, hop: int, location: str) -> URL:
-    from probes.url import join
-
     before = next(p.url for p in case.pages.values() if p.hop == hop - 1 and p.location == location)
     return join(parse_url(before), location)
 
@@ -189,6 +185,3 @@ def _joined(case: Case, hop: int, location: str) -> URL:
 def uid_of(moment: datetime) -> str:
     """`20260131T120000.123456Z-1f2e3d4c5b6a`: sorts by time, and is unique."""
     return f"{moment:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(6)}"
-
-
-__all__ = ["Collector", "Result", "asyncio", "Callable", "uid_of"]

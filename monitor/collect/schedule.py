@@ -31,16 +31,16 @@ class Round(msgspec.Struct, frozen=True):
 class Memory(Protocol):
     """What the schedule needs of the store."""
 
-    async def last_round(self, vantage: str, list_name: str) -> tuple[float, float | None] | None:
-        """When the last round's slot began and when the round was finished (unix seconds)."""
+    async def last_round(self, vantage: str, list_name: str) -> tuple[datetime, datetime | None] | None:
+        """When the last round's slot began and when the round was finished."""
 
-    async def measured_since(self, vantage: str, since: float) -> set[str]:
+    async def measured_since(self, vantage: str, since: datetime) -> set[str]:
         """Targets measured from the vantage since a moment."""
 
-    async def start_round(self, vantage: str, list_name: str, started: float) -> None:
+    async def start_round(self, vantage: str, list_name: str, started: datetime) -> None:
         """A round has begun; `started` is its slot."""
 
-    async def finish_round(self, vantage: str, list_name: str, started: float) -> None:
+    async def finish_round(self, vantage: str, list_name: str, started: datetime, finished: datetime) -> None:
         """It is done."""
 
 
@@ -50,9 +50,9 @@ def phase(vantage: str, list_name: str, every: float) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64 * every
 
 
-def slot(moment: float, every: float, offset: float) -> float:
-    """The beginning of the slot that holds a moment (unix seconds)."""
-    return (moment - offset) // every * every + offset
+def slot(moment: datetime, every: float, offset: float) -> datetime:
+    """The beginning of the slot that holds a moment."""
+    return datetime.fromtimestamp((moment.timestamp() - offset) // every * every + offset, UTC)
 
 
 class Schedule:
@@ -77,6 +77,10 @@ class Schedule:
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._vantage_of: dict[str, str] = {}
         self._busy: set[tuple[str, str]] = set()
+        self._stopping = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._running = 0
 
     async def start(self) -> None:
         """Schedule all rounds; one whose slot is begun and not finished starts at once."""
@@ -85,33 +89,47 @@ class Schedule:
         self._scheduler.add_listener(self._missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
         self._scheduler.start()
 
-    def stop(self) -> None:
-        """Start nothing more."""
+    async def drain(self) -> None:
+        """Start nothing more, and wait until what is under way has been measured."""
+        if self._scheduler.running:
+            self._scheduler.pause()
+        self._stopping.set()
+        await self._idle.wait()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
 
     async def _add(self, item: Round) -> None:
-        now = self._clock.now().timestamp()
-        offset = phase(item.vantage, item.list_name, self._every)
-        current = slot(now, self._every, offset)
+        now = self._clock.now()
+        current = slot(now, self._every, phase(item.vantage, item.list_name, self._every))
         last = await self._memory.last_round(item.vantage, item.list_name)
         due = last is None or last[0] < current or last[1] is None
         trigger = IntervalTrigger(
-            seconds=self._every, start_date=datetime.fromtimestamp(current + self._every, UTC), timezone=UTC
+            seconds=self._every, start_date=current + timedelta(seconds=self._every), timezone=UTC
         )
         identity = f"{item.vantage}\0{item.list_name}"
         self._vantage_of[identity] = item.vantage
-        first = {"next_run_time": datetime.fromtimestamp(now, UTC) + timedelta(milliseconds=1)} if due else {}
+        first = {"next_run_time": now} if due else {}
         self._scheduler.add_job(
             self.run, trigger, args=[item], id=identity, coalesce=True, max_instances=1,
             misfire_grace_time=max(1, int(self._every)), **first,
         )  # fmt: skip
 
     async def run(self, item: Round) -> None:
-        """One round: every target that the current slot has not measured yet, in random order."""
-        now = self._clock.now().timestamp()
+        """One round, as a job of the scheduler's."""
+        self._running += 1
+        self._idle.clear()
+        try:
+            await self._round(item)
+        finally:
+            self._running -= 1
+            if not self._running:
+                self._idle.set()
+
+    async def _round(self, item: Round) -> None:
+        """Every target that the current slot has not measured yet, in random order."""
+        now = self._clock.now()
         begun = slot(now, self._every, phase(item.vantage, item.list_name, self._every))
-        self._on_lag(max(0.0, now - begun) if await self._is_on_time(item, begun) else 0.0)
+        self._on_lag((now - begun).total_seconds() if await self._is_on_time(item, begun) else 0.0)
         done = await self._memory.measured_since(item.vantage, begun)
         await self._memory.start_round(item.vantage, item.list_name, begun)
         if self._before_round is not None:
@@ -122,18 +140,22 @@ class Schedule:
         async with asyncio.TaskGroup() as group:
             for target in todo:
                 group.create_task(self._one(target, item.vantage, faults))
-        await self._memory.finish_round(item.vantage, item.list_name, begun)
+        if self._stopping.is_set():
+            return  # the rest of the slot is for the next process
+        await self._memory.finish_round(item.vantage, item.list_name, begun, self._clock.now())
         if faults:  # our own bugs: loud, and after everything else of the round has been measured
             raise ExceptionGroup(f"{len(faults)} measurements of {item.list_name} failed", faults)
 
     async def _is_on_time(self, item: Round, begun: float) -> bool:
         """A round that makes up for a stopped process is late by no fault of the scheduler's."""
         last = await self._memory.last_round(item.vantage, item.list_name)
-        return last is not None and last[0] == begun - self._every
+        return last is not None and last[0] == begun - timedelta(seconds=self._every)
 
     async def _one(self, target: Target, vantage: str, faults: list[Exception]) -> None:
         pair = (target.name, vantage)
-        await self._clock.sleep(random.uniform(0, self._jitter))  # noqa: S311 - spreads load, hides nothing
+        await self._wait(random.uniform(0, self._jitter))  # noqa: S311 - spreads load, hides nothing
+        if self._stopping.is_set():
+            return None
         if pair in self._busy:
             return self._on_missed(vantage)
         self._busy.add(pair)
@@ -143,6 +165,14 @@ class Schedule:
             faults.append(error)
         finally:
             self._busy.discard(pair)
+
+    async def _wait(self, seconds: float) -> None:
+        """Wait, or less where the schedule ends."""
+        if seconds > 0:
+            waits = [asyncio.ensure_future(self._clock.sleep(seconds)), asyncio.ensure_future(self._stopping.wait())]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
 
     def _missed(self, event: JobExecutionEvent) -> None:
         self._on_missed(self._vantage_of.get(event.job_id, ""))

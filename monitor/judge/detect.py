@@ -61,8 +61,9 @@ def state_of(outcome: str) -> str:
 def advance(state: State, point: Point, *, target: str, vantage: str) -> Event | None:
     """Take one more measurement, in order of time; changes `state` and returns the event that it confirms."""
     seen = state_of(point.outcome)
-    if not seen or (state.last is not None and point.time <= state.last):
-        return None
+    newest = state.pending[-1].time if state.pending else state.last
+    if not seen or (newest is not None and point.time <= newest):
+        return None  # no evidence, or it came late
     if not state.state:
         state.state, state.technique, state.since = seen, point.technique, point.time
     if (seen, _kin(point.technique)) == (state.state, _kin(state.technique)):

@@ -117,7 +117,7 @@ def _contact_finding(failing: list[Observation], technique: str, passes: int) ->
     step = {"tcp": "the TCP connect", "tls": "the TLS handshake", "http": "the HTTP request"}[seen.layer]
     where = f" at redirect {seen.hop}" if seen.hop else ""
     return Finding(
-        technique=technique, weight=weight, hop=seen.hop, failures=len(failing), passes=passes,
+        technique=technique, weight=weight, hop=seen.hop, address=seen.address, failures=len(failing), passes=passes,
         text=f"{step} to {seen.address} port {seen.port} for {seen.name}{where} failed ({seen.failure}) in {len(failing)} "
         f"of {len(failing) + passes} tries, and the control completes it",
     )  # fmt: skip

@@ -14,3 +14,4 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     failures: int = 0
     passes: int = 0
     hop: int = 0
+    address: str = ""

@@ -1,0 +1,78 @@
+"""The command `wallwatch`: reads the arguments, calls the command, turns faults into one line each.
+
+Exit 0: done, whatever the verdict. 2: bad usage, configuration or input. 1: the program failed.
+Results go to standard output, everything else to standard error.
+"""
+
+import argparse
+import logging
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from monitor import __version__, command
+from monitor.config import ConfigError
+
+
+class Refusal(Exception):
+    """Bad input: one line a fault, exit 2."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run a command; the exit code."""
+    arguments = _parser().parse_args(argv)
+    logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logging.getLogger("wallwatch").setLevel(logging.INFO)
+    try:
+        return int(arguments.run(arguments) or 0)
+    except (ConfigError, command.BadInput) as error:
+        for line in str(error).splitlines() or [type(error).__name__]:
+            print(f"wallwatch: {line}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        return 1
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="wallwatch", description="Watches Internet censorship and proves what it says.")
+    parser.add_argument("--version", action="version", version=f"wallwatch {__version__}")
+    parser.add_argument("--config", type=Path, default=None, metavar="FILE", help="default: config.toml")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, about, run, arguments in _COMMANDS:
+        sub = commands.add_parser(name, help=about, description=about)
+        sub.add_argument("--config", type=Path, default=argparse.SUPPRESS, metavar="FILE", help="default: config.toml")
+        for flags, options in arguments:
+            sub.add_argument(*flags, **options)
+        sub.set_defaults(run=run)
+    return parser
+
+
+_Argument = tuple[tuple[str, ...], dict[str, object]]
+_COMMANDS: tuple[tuple[str, str, object, tuple[_Argument, ...]], ...] = (
+    ("run", "the service: schedules probes, stores, serves pages, API and /metrics", command.run,
+     ((("--once",), {"action": "store_true", "help": "one round of everything, then a summary"}),)),
+    ("measure", "measures now and prints", command.measure,
+     ((("urls",), {"nargs": "+", "metavar": "URL"}),
+      (("--vantage",), {"action": "append", "default": [], "metavar": "NAME", "help": "repeatable; default: all"}),
+      (("--format",), {"choices": ("text", "json"), "default": "text"}))),
+    ("analyze", "judges recorded measurements without any network", command.analyze,
+     ((("files",), {"nargs": "+", "metavar": "FILE", "help": "own JSONL, or OONI's JSON/JSONL, .gz; - is standard input"}),)),
+    ("import", "adds recorded measurements to the store", command.import_,
+     ((("files",), {"nargs": "+", "metavar": "FILE"}),)),
+    ("lists", "checks lists of targets, phrases and fingerprints", command.lists,
+     ((("action",), {"choices": ("check",)}), (("files",), {"nargs": "+", "type": Path, "metavar": "FILE"}))),
+    ("helper", "a control test helper in OONI's Web Connectivity protocol", command.helper,
+     ((("--listen",), {"default": None, "metavar": "HOST:PORT", "help": "default: 127.0.0.1:8081"}),
+      (("--neutral",), {"action": "append", "default": [], "metavar": "HOST:PORT", "help": "repeatable"}))),
+    ("check", "validates configuration and lists, tests each vantage", command.check, ()),
+    ("demo", "the whole service against a simulated censored network on this machine", command.demo,
+     ((("--for",), {"dest": "seconds", "type": float, "default": None, "metavar": "SECONDS", "help": "end by itself"}),
+      (("--listen",), {"default": "127.0.0.1:8080", "metavar": "HOST:PORT"}),
+      (("--database",), {"type": Path, "default": None, "metavar": "FILE", "help": "default: a temporary one"}))),
+)  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,57 @@
+"""`check` and `lists check`: every fault, with file, key or line, and reason."""
+
+import argparse
+import asyncio
+import sys
+
+from blocklists import check as faults_of
+from monitor.collect.self_test import is_usable, networks_of
+from monitor.judge.innocent import is_captive, is_offline
+from monitor.service import Engine, Setup, setup
+from probes.measurement import SelfTest
+
+from .inputs import BadInput, config_of
+
+
+def lists(arguments: argparse.Namespace) -> int:
+    """Check lists; exit 2 where any has a fault."""
+    faults = [fault for path in arguments.files for fault in faults_of(path)]
+    if faults:
+        raise BadInput("\n".join(str(fault) for fault in faults))
+    print(f"{len(arguments.files)} lists without fault")
+    return 0
+
+
+def check(arguments: argparse.Namespace) -> int:
+    """Check the configuration and everything that it names, then try controls and vantages."""
+    made = setup(config_of(arguments))
+    if networks_of(made.controls) < 3:
+        raise BadInput(f"{made.config.control_open}: at least 3 control sites are needed to tell an offline vantage")
+    print(f"{made.config.path}: no fault; {sum(map(len, made.targets.values()))} targets, {len(made.vantages)} vantages")
+    if not made.config.helpers and not made.config.control_vantage:
+        print("no control is configured: unexplained failures are insufficient", file=sys.stderr)
+    asyncio.run(_try(made))
+    return 0
+
+
+async def _try(made: Setup) -> None:
+    async with Engine(made) as engine:
+        faults = await engine.check_control()
+        for helper in made.config.helpers:
+            print(f"control {helper}: {faults.get(helper, 'works')}")
+        for vantage in made.vantages:
+            _at, test = await engine.collector.tester.test(vantage)
+            print(f"vantage {vantage.name}: {told(test)}")
+
+
+def told(test: SelfTest) -> str:
+    """A self-test in words."""
+    states = {True: "works", False: "is broken", None: "is not known to work"}
+    state = "offline" if is_offline(test) else "behind a captive portal" if is_captive(test) else "online"
+    parts = [state, f"{len(test.opened)} of {len(test.opened) + len(test.failed)} control names open"]
+    parts.append(f"IPv6 {states[test.ipv6]}")
+    if test.clock_skew is not None:
+        parts.append(f"clock {test.clock_skew:+.0f} s")
+    if test.failed_resolvers:
+        parts.append(f"resolvers that fail: {', '.join(test.failed_resolvers)}")
+    return ", ".join(parts) + ("" if is_usable(test) else "; its results are insufficient")

@@ -1,0 +1,69 @@
+"""`measure`: measure now and print; nothing is stored but the entries in the table of residual blocking."""
+
+import argparse
+import asyncio
+import sys
+
+from blocklists import Target, target_of
+from monitor import __version__
+from monitor.collect.collect import Result
+from monitor.publish.account import account
+from monitor.publish.record import as_json
+from monitor.service import Engine, setup
+from monitor.store import Store, StoreError
+
+from .inputs import BadInput, config_of
+
+
+def measure(arguments: argparse.Namespace) -> int:
+    """One account, or one JSON line, a target and vantage."""
+    config = config_of(arguments)
+    made = setup(config)
+    targets = [_target(url) for url in arguments.urls]
+    names = [v.name for v in made.vantages]
+    unknown = [name for name in arguments.vantage if name not in names]
+    if unknown:
+        raise BadInput(f"{config.path}: no vantage is called {unknown[0]!r}; there are {', '.join(names)}")
+    asyncio.run(_measure(Engine(made), targets, arguments.vantage, arguments.format))
+    return 0
+
+
+def _target(url: str) -> Target:
+    try:
+        target = target_of(url)
+    except ValueError as error:
+        raise BadInput(f"{url}: {error}") from None
+    if not target.url:
+        raise BadInput(f"{url}: phrases cannot be measured in this version")
+    return target
+
+
+async def _measure(engine: Engine, targets: list[Target], vantages: list[str], style: str) -> None:
+    try:
+        store = Store.open(engine.config.database)
+    except StoreError as error:
+        raise BadInput(str(error)) from None
+    async with store, engine:
+        engine.residual.keep_in(store.set_residual)
+        for egress in {v.egress for v in engine.vantages.values()}:
+            engine.residual.load(egress, await store.residuals(egress, engine.setup.clock.now()))
+        if not engine.control.configured:
+            print("wallwatch: no control is configured: unexplained failures are insufficient", file=sys.stderr)
+        await engine.check_control()
+        async with asyncio.TaskGroup() as group:
+            for target in targets:
+                for name in vantages or engine.measured_vantages():
+                    group.create_task(_one(engine, target, name, style))
+
+
+async def _one(engine: Engine, target: Target, vantage: str, style: str) -> None:
+    _print(await engine.measure(target, vantage), style)
+
+
+def _print(result: Result, style: str) -> None:
+    if style == "json":
+        text = as_json(result.measurement, result.verdict, version=__version__).decode()
+    else:
+        text = account(result.measurement, result.verdict)
+    sys.stdout.write(text.rstrip("\n") + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,117 @@
+"""`run` and `helper`: what stays until it is told to end."""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections import Counter
+from pathlib import Path
+
+from monitor.collect.collect import Result
+from monitor.collect.helper import Helper
+from monitor.config import Config, ConfigError, host_port, listeners, load, parse_document
+from monitor.service import Service, Setup, setup
+from monitor.store import Store, StoreError
+from probes.certificate import Authorities
+from probes.network import DirectNetwork
+from probes.resolvers import parse_resolvers
+
+from .inputs import BadInput, config_of
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """The service, or with `--once` one round and a summary."""
+    made = setup(config_of(arguments))
+    asyncio.run(_once(made) if arguments.once else _serve(made))
+    return 0
+
+
+def _open(config: Config) -> Store:
+    try:
+        return Store.open(config.database)
+    except StoreError as error:
+        raise BadInput(str(error)) from None
+
+
+def _say_control(made: Setup) -> None:
+    if not made.config.helpers and not made.config.control_vantage:
+        print("wallwatch: no control is configured: unexplained failures are insufficient", file=sys.stderr)
+
+
+async def _once(made: Setup) -> None:
+    _say_control(made)
+    async with _open(made.config) as store, Service(made, store=store) as service:
+        results = await service.once()
+    print(summary(results))
+
+
+def summary(results: list[Result]) -> str:
+    """A table of what one round found, and the count of outcomes."""
+    lines = []
+    for result in sorted(results, key=lambda r: (r.measurement.vantage.name, r.measurement.target)):
+        measurement, verdict = result.measurement, result.verdict
+        what = f"{verdict.outcome} {verdict.technique or verdict.cause or ''}".strip()
+        lines.append(f"{measurement.vantage.name:<12} {measurement.target:<44} {what}")
+        if verdict.outcome not in ("ok",):
+            lines.append(f"{'':<12} {verdict.reason}")
+    counts = Counter(result.verdict.outcome for result in results)
+    lines.append(", ".join(f"{number} {outcome}" for outcome, number in sorted(counts.items())) or "nothing to measure")
+    return "\n".join(lines)
+
+
+async def _serve(made: Setup) -> None:
+    _say_control(made)
+    async with _open(made.config) as store, Service(made, store=store) as service:
+        _stop_on_signal(service.stop)
+        try:
+            serving = asyncio.ensure_future(service.run())
+            await _announce(service, serving)
+            await serving
+        except OSError as error:
+            host, port = made.config.listen
+            raise BadInput(f"{made.config.path}: service.listen: {host}:{port}: {error.strerror or error}") from None
+
+
+async def _announce(service: Service, serving: "asyncio.Future[None]") -> None:
+    while not service.port and not serving.done():
+        await asyncio.sleep(0.02)
+    if service.port:
+        print(f"wallwatch: serving on http://{service.engine.config.listen[0]}:{service.port}/", file=sys.stderr)
+
+
+def _stop_on_signal(stop: object) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)  # type: ignore[arg-type]
+
+
+def helper(arguments: argparse.Namespace) -> int:
+    """The control test helper; works without a configuration file."""
+    path = arguments.config or Path("config.toml")
+    config = load(path) if arguments.config or path.exists() else parse_document({}, path)
+    try:
+        listen = host_port(arguments.listen) if arguments.listen else config.helper_listen
+        neutral = list(listeners(arguments.neutral)) or list(config.helper_neutral)
+    except ValueError as error:
+        raise BadInput(f"wallwatch helper: {error}") from None
+    asyncio.run(_help(config, listen, neutral))
+    return 0
+
+
+async def _help(config: Config, listen: tuple[str, int], neutral: list[tuple[str, int]]) -> None:
+    try:
+        authorities = Authorities(config.ca_file)
+    except (OSError, ValueError) as error:
+        raise ConfigError([f"{config.path}: probe.ca_file: {config.ca_file}: {error}"]) from None
+    server = Helper(
+        DirectNetwork(), authorities, resolvers=parse_resolvers(["system"]), public=config.helper_public,
+        silent=config.helper_silent,
+    )  # fmt: skip
+    try:
+        await server.start(listen, neutral)
+    except OSError as error:
+        raise BadInput(f"helper.listen: {listen[0]}:{listen[1]}: {error.strerror or error}") from None
+    ended = asyncio.Event()
+    _stop_on_signal(ended.set)
+    print(f"wallwatch: helper on http://{listen[0]}:{server.port}/", file=sys.stderr)
+    await ended.wait()
+    await server.stop()

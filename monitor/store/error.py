@@ -1,0 +1,5 @@
+"""What is raised where a database cannot be used."""
+
+
+class StoreError(ValueError):
+    """A database that cannot be used as asked; str() is one line with the file and the reason."""

@@ -1,0 +1,197 @@
+"""The store: what is saved is on the disk when `save` returns, and is read while the next is written."""
+
+import asyncio
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Self
+
+from monitor.judge.detect import Event, State
+from monitor.judge.verdict import Verdict
+from probes.measurement import Measurement
+
+from . import database, measurements, rounds, series, verdicts
+from .database import Lock
+from .error import StoreError
+from .measurements import Row
+from .readers import Readers
+from .rounds import Residuals
+from .selection import Selection
+from .writer import T, Work, Writer
+
+
+class Store:
+    """One database, made by `Store.open`; `async with` closes it. All times are aware.
+
+    Any number of tasks may use it at once. What writes returns when the commit is on the disk.
+    """
+
+    def __init__(
+        self, path: Path, *, simulated: bool, lock: Lock | None = None, writer: Writer | None = None
+    ) -> None:
+        self.path = path
+        self.simulated = simulated
+        self._lock = lock
+        self._writer = writer
+        self._readers = Readers(path)
+
+    @classmethod
+    def open(cls, path: Path, *, simulated: bool = False, read_only: bool = False) -> Self:
+        """Open a database, or make it; blocks. Raises StoreError.
+
+        `simulated`: it holds, or shall hold, measurements of a simulated network; never both kinds.
+        `read_only`: it must exist; a service may write it meanwhile, and what writes raises StoreError.
+        """
+        if read_only:
+            database.check_readable(path, simulated=simulated)
+            return cls(path, simulated=simulated)
+        lock = Lock(path)
+        try:
+            connection = database.open_writer(path, simulated=simulated)
+        except StoreError:
+            lock.release()
+            raise
+        return cls(path, simulated=simulated, lock=lock, writer=Writer(connection))
+
+    async def close(self) -> None:
+        """Write what waits, then end. Where that fails now, those who wait for it get a StoreError."""
+        await asyncio.to_thread(self._close)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_exception: object) -> None:
+        await self.close()
+
+    @property
+    def failing(self) -> str | None:
+        """Why nothing can be written at present (the disk is full, say); what waits is tried again."""
+        return self._writer.failing if self._writer else None
+
+    @property
+    def queue_depth(self) -> int:
+        """Writes that wait or are under way."""
+        return self._writer.depth if self._writer else 0
+
+    @property
+    def write_seconds(self) -> float:
+        """How long the last batch took to be on the disk."""
+        return self._writer.write_seconds if self._writer else 0.0
+
+    # Writing
+
+    async def call(self, work: Work[T]) -> T:
+        """What `work(connection)` returns in the writer's thread, once its changes are on the disk.
+
+        It runs in a transaction shared with others, which it must leave open; an exception undoes its own
+        changes. It may run more than once.
+        """
+        if self._writer is None:
+            raise StoreError(f"{self.path}: opened for reading only")
+        return await asyncio.wrap_future(self._writer.submit(work))
+
+    async def save(self, measurement: Measurement, verdict: Verdict) -> list[Event]:
+        """Keep a measurement with its verdict; the events that it confirms. A known uid changes nothing.
+
+        All in one transaction: facts, verdict, daily count, new bodies and certificates, state, events.
+        Raises StoreError where a simulated measurement meets a real store or the reverse, RecordError where
+        a body or certificate is not what its hash says.
+        """
+        if measurement.vantage.simulated != self.simulated:
+            made, kept = ("simulated", "real") if measurement.vantage.simulated else ("real", "simulated")
+            raise StoreError(f"{self.path}: a {made} measurement among {kept} ones: {measurement.uid}")
+        return await self.call(lambda db: measurements.save(db, measurement, verdict))
+
+    async def add_verdict(self, uid: str, verdict: Verdict) -> None:
+        """Keep what other rules conclude from a stored measurement. Raises StoreError where there is none.
+
+        Daily counts follow the newest rules; events stay: they say what was known at the time.
+        """
+        await self.call(lambda db: verdicts.add(db, uid, verdict))
+
+    async def set_residual(self, egress: str, address: str, port: int, until: datetime, uid: str) -> None:
+        """Note residual blocking that measurement `uid` triggered; of several ends the latest counts."""
+        await self.call(lambda db: rounds.set_residual(db, egress, address, port=port, until=until, uid=uid))
+
+    async def start_round(self, vantage: str, list_name: str, started: datetime) -> None:
+        """Note that a round began."""
+        await self.call(lambda db: rounds.start(db, vantage, list_name, started=started))
+
+    async def finish_round(self, vantage: str, list_name: str, started: datetime, finished: datetime) -> None:
+        """Note that the round which began at `started` is complete."""
+        await self.call(lambda db: rounds.finish(db, vantage, list_name, started=started, finished=finished))
+
+    # Reading
+
+    async def residuals(self, egress: str, now: datetime) -> Residuals:
+        """(address, port) → (until, uid), as far as it lasts beyond `now`."""
+        return await self._readers.call(lambda db: rounds.residuals(db, egress, now=now))
+
+    async def last_round(self, vantage: str, list_name: str) -> tuple[datetime, datetime | None] | None:
+        """When the newest round began and was complete (None: it is not); None where there was none."""
+        return await self._readers.call(lambda db: rounds.last(db, vantage, list_name))
+
+    async def measured_since(self, vantage: str, since: datetime) -> set[str]:
+        """The targets measured at a vantage at that time or later."""
+        return await self._readers.call(lambda db: measurements.measured_since(db, vantage, since))
+
+    async def newest(self) -> list[Row]:
+        """The newest measurement of each target at each vantage."""
+        return await self._readers.call(measurements.newest)
+
+    async def measurement(self, uid: str) -> tuple[Measurement, Verdict] | None:
+        """A measurement as it was saved, and the verdict of the newest rules; None where there is none."""
+        return await self._readers.call(lambda db: measurements.load(db, uid))
+
+    async def recent(self, target: str, vantage: str, limit: int) -> list[Row]:
+        """The last measurements of a target at a vantage, newest first."""
+        return await self._readers.call(lambda db: measurements.recent(db, target, vantage, limit=limit))
+
+    async def recent_outcomes(self, target: str, vantage: str, n: int) -> list[str]:
+        """The last `n` outcomes of a target at a vantage, newest first."""
+        return [row.outcome for row in await self.recent(target, vantage, n)]
+
+    async def series_states(self) -> dict[tuple[str, str], State]:
+        """The state of every (target, vantage) that was ever measured."""
+        return await self._readers.call(series.states)
+
+    async def series_state(self, target: str, vantage: str) -> State | None:
+        """The state of one series; None where it was never measured."""
+        return await self._readers.call(lambda connection: series.state_of(connection, target, vantage))
+
+    async def events(
+        self,
+        *,
+        target: str | None = None,
+        vantage: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = -1,
+    ) -> list[Event]:
+        """The newest `limit` events (negative: all) detected in [since, until), oldest first."""
+        selection = Selection(target=target, vantage=vantage, since=since, until=until)
+        return await self._readers.call(lambda db: series.events(db, selection, limit=limit))
+
+    async def counts(self) -> dict[str, int]:
+        """Measurements by outcome."""
+        return await self._readers.call(verdicts.counts)
+
+    # Reading without a loop; blocks
+
+    def iter_measurements(self, selection: Selection | None = None) -> Iterator[tuple[Measurement, Verdict]]:
+        """The selected measurements (all, without a selection) as saved, in order of time."""
+        with database.reader(self.path) as connection:
+            yield from measurements.whole(connection, selection or Selection())
+
+    def iter_rows(self, selection: Selection | None = None) -> Iterator[Row]:
+        """The selected measurements without their facts, in order of time."""
+        with database.reader(self.path) as connection:
+            yield from measurements.rows(connection, selection or Selection())
+
+    def _close(self) -> None:
+        self._readers.close()
+        if self._writer is not None:
+            self._writer.close()  # as the last connection: it empties the write-ahead log and removes it
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
