@@ -15,7 +15,7 @@ _DAY = timedelta(days=1)
 
 
 class TestAuthority:
-    """A root and what it issues, as PEM files in a folder; `root` is the file to trust (`Authorities(root)`)."""
+    """A root and what it issues, as PEM files in a folder; `root` is the one for `Authorities(root)`."""
 
     __test__ = False  # no test case, whatever its name
 
@@ -36,7 +36,7 @@ class TestAuthority:
         self.root.write_bytes(self._certificate.public_bytes(serialization.Encoding.PEM))
 
     def issue(self, *names: str, since: timedelta = -_DAY, until: timedelta = 90 * _DAY) -> Path:
-        """A certificate and its key in one PEM file, for DNS names and IP addresses; validity is seen from now."""
+        """A certificate and its key in one PEM file, for names and IP addresses; dates are seen from now."""
         return self._issue(names, since, until, self_signed=False)
 
     def expired(self, *names: str) -> Path:
@@ -53,7 +53,9 @@ class TestAuthority:
         context.load_cert_chain(pem)
         return context
 
-    def _issue(self, names: tuple[str, ...], since: timedelta, until: timedelta, *, self_signed: bool) -> Path:
+    def _issue(
+        self, names: tuple[str, ...], since: timedelta, until: timedelta, *, self_signed: bool
+    ) -> Path:
         key = ec.generate_private_key(ec.SECP256R1())
         subject, now = _common_name(names[0][:64]), datetime.now(UTC)
         issuer, signer = (subject, key) if self_signed else (self._name, self._key)

@@ -77,7 +77,7 @@ class Helper:
         return app
 
     async def start(self, listen: tuple[str, int], neutral: Sequence[tuple[str, int]] = ()) -> None:
-        """Open the service and the neutral listeners. Raises OSError where one cannot, and opens none then."""
+        """Open the service and the neutral listeners. Raises OSError, and then nothing is open."""
         self._runner = web.AppRunner(self.app(), access_log=None, shutdown_timeout=_GRACE)
         try:
             await self._runner.setup()

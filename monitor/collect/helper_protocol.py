@@ -117,9 +117,11 @@ def _headers(given: dict[str, list[str] | None]) -> dict[str, str]:
 
 
 def may_dial(address: str, *, allow_private: bool) -> bool:
-    """Whether the helper may contact an address that somebody named; loopback never, nor inside NAT64."""
+    """Whether the helper may contact an address that somebody named; its own host never, nor inside NAT64."""
     inner = embedded_ipv4(address)
-    return kind(inner) != "loopback" and (allow_private or not is_bogon(inner))
+    if kind(inner) in ("loopback", "unspecified"):  # Linux takes 0.0.0.0 and :: for loopback
+        return False
+    return allow_private or not is_bogon(inner)
 
 
 def encode_reply(request: ControlRequest, reply: ControlReply, *, ours: dict[str, Any]) -> dict[str, Any]:

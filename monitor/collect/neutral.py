@@ -1,7 +1,7 @@
 """Neutral listeners: servers that speak TLS and HTTP under any name, so that only the path can object to one.
 
-Whoever connects chooses the name; a handshake that fails here for one name only was cut on the way. So nothing here
-may close with an RST: what the client sent is read before the socket goes.
+Whoever connects chooses the name; a handshake that fails here for one name only was cut on the way. So
+nothing here may close with an RST: what the client sent is read before the socket goes.
 """
 
 import asyncio

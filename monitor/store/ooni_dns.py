@@ -125,9 +125,13 @@ def _parsed(record: Record, at: float) -> Response | None:
         return None
     try:
         asked = dns.message.make_query(_name(record), _type(record), id=int.from_bytes(wire[:2]))
-    except (dns.exception.DNSException, ValueError):
+        response = lookup.read(wire, asked, at)
+    except (
+        dns.exception.DNSException,
+        ValueError,
+        AttributeError,
+    ):  # the last: an A record of a class but IN
         return None
-    response = lookup.read(wire, asked, at)
     return None if response is None or response.malformed else response
 
 

@@ -20,20 +20,23 @@ _NAMES = msgspec.json.Decoder(tuple[str, ...])
 def advance(connection: sqlite3.Connection, measurement: Measurement, verdict: Verdict) -> list[Event]:
     """Hand the judge one more point of its series; keep the new state and the event, if there is one."""
     target, vantage = measurement.target, measurement.vantage.name
-    row = connection.execute(
-        "SELECT state FROM series WHERE target = ? AND vantage = ?", [target, vantage]
-    ).fetchone()
-    state = _STATE.decode(row[0]) if row else State()
+    state = state_of(connection, target, vantage) or State()
     point = Point(measurement.time, verdict.outcome, verdict.technique, measurement.uid)
-    event = None
-    if not state.pending or state.pending[-1].time < point.time:  # a late arrival confirms nothing
-        event = detect.advance(state, point, target=target, vantage=vantage)
+    event = detect.advance(state, point, target=target, vantage=vantage)
     connection.execute(
         "INSERT INTO series (target, vantage, state) VALUES (?, ?, ?)"
         " ON CONFLICT (target, vantage) DO UPDATE SET state = excluded.state",
         [target, vantage, msgspec.json.encode(state).decode()],
     )
     return [event] if event is not None and _add(connection, event) else []
+
+
+def state_of(connection: sqlite3.Connection, target: str, vantage: str) -> State | None:
+    """The state of one series; None where it was never measured."""
+    row = connection.execute(
+        "SELECT state FROM series WHERE target = ? AND vantage = ?", [target, vantage]
+    ).fetchone()
+    return _STATE.decode(row[0]) if row else None
 
 
 def states(connection: sqlite3.Connection) -> dict[tuple[str, str], State]:

@@ -64,6 +64,25 @@ def test_a_body_that_nobody_asked_for_brings_no_reset() -> None:
     assert _ask(lambda port: _exchange(port, request)).startswith(b"HTTP/1.1 200 OK\r\n")
 
 
+@pytest.mark.parametrize("first", [REQUEST, b"\x16\x03\x01\x00\x05nonsense"])
+def test_what_still_comes_after_the_answer_brings_no_reset(first: bytes) -> None:
+    async def client(port: int) -> bytes:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        try:
+            writer.write(first)
+            answer = await reader.read()
+            for _ in range(3):
+                writer.write(b"late")
+                await asyncio.sleep(0.02)
+            assert writer.get_extra_info("socket").getsockopt(socket.SOL_SOCKET, socket.SO_ERROR) == 0
+            assert not writer.is_closing()
+            return answer
+        finally:
+            writer.close()
+
+    assert _ask(client)
+
+
 def test_nonsense_that_begins_like_tls_ends_with_an_alert_and_no_reset() -> None:
     assert _ask(lambda port: _exchange(port, b"\x16\x03\x01\x00\x05nonsense")).startswith(b"\x15\x03")
 

@@ -1,0 +1,238 @@
+"""All metrics of the process (CONTRACT.md section 5), in a registry of their own.
+
+An address, a path, an error text, a uid is never a label; a measurement's uid is an exemplar.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.openmetrics import exposition as openmetrics
+
+from monitor.judge.detect import Event, State
+from monitor.judge.verdict import Verdict
+from monitor.store import Row
+from probes.address import parse
+from probes.dns import DNSLookup
+from probes.failure import KNOWN
+from probes.http import HTTPRoundTrip
+from probes.measurement import AnyOperation, Measurement
+from probes.tcp import TCPConnect
+from probes.tls import TLSHandshake
+
+from .pairs import Pairs
+
+_BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds
+_EXEMPLAR = 100  # characters of a uid; OpenMetrics allows 128 in all
+_PLAIN = "text/plain; version=0.0.4; charset=utf-8"
+_PHASES: dict[type[AnyOperation], str] = {
+    DNSLookup: "dns",
+    TCPConnect: "tcp",
+    TLSHandshake: "tls",
+    HTTPRoundTrip: "http",
+}
+_STATES = {"blocked": "blocked", "unblocked": "open", "impaired": "impaired"}
+
+
+class Metrics:
+    """What this process counts. Counters start at 0, gauges of targets can be restored from the store."""
+
+    def __init__(self, *, per_target_limit: int = 20_000, simulated: bool = False, version: str = "") -> None:
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry(auto_describe=False)
+        self._pairs = Pairs(per_target_limit)
+        self.registry.register(self._pairs)
+        self._helpers: dict[str, str] = {}  # helper's URL -> label
+        self._vantages: set[str] = set()
+        self._about(simulated, version)
+        self._measuring()
+        self._vantage()
+        self._process()
+
+    def _about(self, simulated: bool, version: str) -> None:
+        self._gauge("build_info", "The version of Wallwatch.", "version").labels(version).set(1)
+        self._gauge("simulated", "1 when the network is simulated: nothing here is about the Internet.").set(
+            simulated
+        )
+
+    def _measuring(self) -> None:
+        self._measurements = self._counter("measurements", "Measurements.", "vantage", "outcome", "technique")
+        self._failures = self._counter("failures", "Operations that failed.", "vantage", "phase", "failure")
+        self._events = self._counter("events", "Confirmed changes of state.", "vantage", "kind")
+        self._phase = Histogram(
+            "wallwatch_phase_seconds", "How long operations took; of a control: its page, as far as it says.",
+            ["vantage", "phase"], buckets=_BUCKETS, registry=self.registry,
+        )  # fmt: skip
+
+    def _vantage(self) -> None:
+        self._info = self._gauge(
+            "vantage_info", "A vantage point.", "vantage", "kind", "country", "asn", "as_name"
+        )
+        self._up = self._gauge("vantage_up", "1 when the vantage passed its last self-test.", "vantage")
+        self._contact = self._gauge(
+            "vantage_last_contact_timestamp_seconds", "When it last measured.", "vantage"
+        )
+        self._missed = self._counter(
+            "jobs_missed", "Measurements that could not be begun in time.", "vantage"
+        )
+        self._control = self._counter("control_failures", "Requests that a control helper failed.", "helper")
+
+    def _process(self) -> None:
+        self._scheduler_lag = self._gauge("scheduler_lag_seconds", "How late the last measurement began.")
+        self._loop_lag = self._gauge("event_loop_lag_seconds", "How late the event loop woke up.")
+        self._queue = self._gauge("queue_depth", "Writes that wait for the store.")
+        self._write = self._gauge("store_write_seconds", "How long the last write took to be on the disk.")
+        self._spooled = self._gauge("spool_measurements", "Measurements that wait to be handed over.")
+        self._reload = self._gauge(
+            "config_last_reload_successful", "1 when the configuration was last read well."
+        )
+        self._reload.set(1)
+
+    def _gauge(self, name: str, about: str, *labels: str) -> Gauge:
+        return Gauge(f"wallwatch_{name}", about, labels, registry=self.registry)
+
+    def _counter(self, name: str, about: str, *labels: str) -> Counter:
+        return Counter(f"wallwatch_{name}", about, labels, registry=self.registry)
+
+    # Measurements
+
+    def observe(self, measurement: Measurement, verdict: Verdict, events: Sequence[Event] = ()) -> None:
+        """Count a measurement, its operations and the events that it confirmed."""
+        vantage = measurement.vantage.name
+        self._measurements.labels(vantage, verdict.outcome, verdict.technique or "").inc()
+        exemplar = {"measurement_id": measurement.uid} if len(measurement.uid) <= _EXEMPLAR else None
+        for operation in measurement.operations:
+            self._operation(vantage, operation, exemplar)
+        for took in _control_seconds(measurement):
+            self._phase.labels(vantage, "control").observe(took, exemplar)
+        self._pairs.measured(
+            (measurement.target, vantage), verdict.outcome, measurement.time, verdict.technique
+        )
+        for event in events:
+            self._event(event)
+
+    def _operation(self, vantage: str, operation: AnyOperation, exemplar: dict[str, str] | None) -> None:
+        phase = _PHASES[type(operation)]
+        failure = operation.failure or getattr(operation, "certificate_failure", None)
+        if failure:
+            self._failures.labels(vantage, phase, failure if failure in KNOWN else "other").inc()
+        if not (failure or "").startswith("not_tried"):
+            took = max(0.0, operation.finished - operation.started)
+            self._phase.labels(vantage, phase).observe(took, exemplar)
+
+    def _event(self, event: Event) -> None:
+        self._events.labels(event.vantage, event.kind).inc()
+        key = (event.target, event.vantage)
+        state = _STATES.get(event.kind) or self._pairs.state(key)
+        since = event.before if event.kind in _STATES else None
+        self._pairs.changed(key, state, None if state == "open" else event.technique, since)
+
+    def restore(self, rows: Iterable[Row], states: Mapping[tuple[str, str], State]) -> None:
+        """Take the gauges from the store's newest measurements and states, of the vantages named by now."""
+        known = self._vantages
+        contacts: dict[str, float] = {}
+        for row in rows:
+            if not known or row.vantage in known:
+                self._pairs.measured((row.target, row.vantage), row.outcome, row.time, row.technique)
+                contacts[row.vantage] = max(contacts.get(row.vantage, 0.0), row.time.timestamp())
+        for vantage, timestamp in contacts.items():
+            self._contact.labels(vantage).set(timestamp)
+        self._pairs.restore({key: state for key, state in states.items() if not known or key[1] in known})
+
+    def state(self, target: str, vantage: str, state: State) -> None:
+        """The confirmed state of a series, as the store has it."""
+        self._pairs.changed((target, vantage), state.state, state.technique, state.since)
+
+    def set_targets(self, targets: Iterable[tuple[str, str, str]]) -> None:
+        """(target, site, category) of all configured targets; the series of others disappear."""
+        self._pairs.set_targets(targets)
+
+    # Vantages and controls
+
+    def set_vantage(self, name: str, kind: str, country: str, asn: int, as_name: str) -> None:
+        """Name a vantage; what was said of it before is replaced."""
+        self._vantages.add(name)
+        self._info.remove_by_labels({"vantage": name})
+        self._info.labels(name, kind, country, str(asn or ""), as_name).set(1)
+        self._missed.labels(name)
+
+    def vantage_up(self, name: str, up: bool) -> None:
+        """Whether a vantage passed its last self-test."""
+        self._up.labels(name).set(up)
+
+    def vantage_contact(self, name: str, timestamp: float) -> None:
+        """When (Unix seconds) a vantage was last heard of."""
+        self._contact.labels(name).set(timestamp)
+
+    def control_failed(self, helper: str) -> None:
+        """A helper, by its URL, failed a request."""
+        self._control.labels(self._helper(helper)).inc()
+
+    def _helper(self, url: str) -> str:
+        """The helper's host name; `helper-N` in the place of an address."""
+        if url not in self._helpers:
+            try:
+                host = urlsplit(url).hostname or ""
+            except ValueError:
+                host = ""
+            self._helpers[url] = host if host and parse(host) is None else f"helper-{len(self._helpers) + 1}"
+        return self._helpers[url]
+
+    def job_missed(self, vantage: str) -> None:
+        """A measurement could not be begun in time."""
+        self._missed.labels(vantage).inc()
+
+    # The process
+
+    def scheduler_lag(self, seconds: float) -> None:
+        """How late a measurement began."""
+        self._scheduler_lag.set(seconds)
+
+    def event_loop_lag(self, seconds: float) -> None:
+        """How late the event loop woke up."""
+        self._loop_lag.set(seconds)
+
+    def queue_depth(self, n: int) -> None:
+        """Writes that wait for the store."""
+        self._queue.set(n)
+
+    def store_write(self, seconds: float) -> None:
+        """How long the last write took."""
+        self._write.set(seconds)
+
+    def spool(self, n: int) -> None:
+        """Measurements that wait to be handed over."""
+        self._spooled.set(n)
+
+    def config_reload(self, successful: bool) -> None:
+        """Whether the configuration was last read well."""
+        self._reload.set(successful)
+
+    def render(self, accept: str) -> tuple[bytes, str]:
+        """The exposition and its content type for an Accept header; takes a while, any thread may call it."""
+        if _wants_openmetrics(accept):
+            text = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]
+            return bytes(text), openmetrics.CONTENT_TYPE_LATEST
+        return generate_latest(self.registry), _PLAIN
+
+
+def _wants_openmetrics(accept: str) -> bool:
+    kinds = [part.split(";") for part in accept.lower().split(",")]
+    return any(
+        kind.strip() == "application/openmetrics-text"
+        and not any(p.strip() in ("q=0", "q=0.0") for p in parameters)
+        for kind, *parameters in kinds
+    )
+
+
+def _control_seconds(measurement: Measurement) -> Iterator[float]:
+    for reply in measurement.control:
+        if reply.page is not None and reply.page.ttfb is not None:
+            yield max(0.0, reply.page.ttfb + (reply.page.body_seconds or 0.0))

@@ -1,0 +1,117 @@
+"""HTML: one function a page, templates with every value escaped, no script, no link out.
+
+What came from the network reaches a template only through `text.printable`.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from monitor.judge.verdict import Verdict
+from monitor.store import Row
+from probes.measurement import Measurement, rfc3339
+
+from . import replies
+from .account import WHY, vantage_words
+from .evidence import left_out, parts
+from .matrix import Cell, Matrix
+from .text import age, moment, printable, seconds
+
+_HERE = Path(__file__).parent
+STYLE = (_HERE / "static" / "wallwatch.css").read_bytes()
+WORDS = {
+    "blocked": "blocked",
+    "likely_blocked": "likely blocked",
+    "impaired": "impaired",
+    "down": "down",
+    "ok": "ok",
+    "insufficient": "insufficient",
+    None: "no data",
+}
+MEANING = {
+    "blocked": "stopped, and an artefact proves interference",
+    "likely_blocked": "stopped again and again, nothing innocent explains it",
+    "impaired": "reached, but with interference",
+    "down": "the site's own fault: it fails everywhere alike",
+    "ok": "reached, no interference seen",
+    "insufficient": "cannot tell; says nothing about the site",
+    None: "never measured",
+}
+
+
+@lru_cache(maxsize=1)
+def _environment() -> Environment:
+    made = Environment(
+        loader=FileSystemLoader(_HERE / "templates"), autoescape=True, undefined=StrictUndefined,
+        trim_blocks=True, lstrip_blocks=True, auto_reload=False,
+    )  # fmt: skip
+    made.filters |= {
+        "printable": printable,
+        "age": age,
+        "moment": moment,
+        "seconds": seconds,
+        "rfc3339": rfc3339,
+    }
+    made.globals |= {
+        "words": WORDS, "meaning": MEANING, "measurement_path": measurement_path, "pair_path": pair_path,
+        "vantage_words": vantage_words, "why": WHY, "since_words": since_words,
+    }  # fmt: skip
+    return made
+
+
+def _render(name: str, *, simulated: bool, title: str, **values: Any) -> str:
+    return _environment().get_template(name).render(simulated=simulated, title=title, **values)
+
+
+def measurement_path(uid: str) -> str:
+    """Where a measurement's evidence is."""
+    return f"/measurements/{quote(uid, safe='')}"
+
+
+def pair_path(target: str, vantage: str) -> str:
+    """Where the recent measurements of a target at a vantage are."""
+    return "/targets?" + urlencode({"target": target, "vantage": vantage})
+
+
+def since_words(cell: Cell, now: datetime) -> str:
+    """How long the confirmed state has lasted; names it where the newest outcome is another."""
+    if cell.since is None:
+        return ""
+    agrees = cell.state == {"likely_blocked": "blocked", "ok": "open"}.get(cell.outcome or "", cell.outcome)
+    named = "" if agrees else f"confirmed: {'ok' if cell.state == 'open' else cell.state} "
+    return f"{named}since {cell.since:%Y-%m-%d %H:%M}"
+
+
+def matrix_page(found: Matrix, *, now: datetime, simulated: bool) -> str:
+    """Targets × vantages."""
+    return _render(
+        "matrix.html", simulated=simulated, title="Targets and vantage points", matrix=found, now=now
+    )
+
+
+def pair_page(target: str, vantage: str, rows: Sequence[Row], *, now: datetime, simulated: bool) -> str:
+    """The recent measurements of a target at a vantage, newest first."""
+    title = f"{printable(target, 80)} at {printable(vantage, 64)}"
+    return _render(
+        "pair.html", simulated=simulated, title=title, target=target, vantage=vantage, rows=rows, now=now
+    )
+
+
+def evidence_page(measurement: Measurement, verdict: Verdict, *, simulated: bool) -> str:
+    """One measurement: the verdict, then every step, the vantage beside the control."""
+    return _render(
+        "evidence.html", simulated=simulated, title=f"Measurement {printable(measurement.uid, 90)}",
+        m=measurement, verdict=verdict, parts=parts(measurement), left_out=left_out(measurement),
+        replies=[(replies.source(r), r, replies.summary(r)) for r in measurement.control[:32]],
+        self_tests=[(test.at, replies.self_test(test)) for test in measurement.self_tests[:8]],
+    )  # fmt: skip
+
+
+def error_page(status: int, reason: str, *, simulated: bool) -> str:
+    """What went wrong, in one sentence."""
+    return _render("error.html", simulated=simulated, title=f"Error {status}", status=status, reason=reason)
