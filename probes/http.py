@@ -27,7 +27,7 @@ _HEADERS = (
 )
 _TITLE = re.compile(rb"(?is)<title(?:\s[^>]*)?>(.{0,2048}?)</title", re.DOTALL)
 _MAX_HEADERS = 200
-_STALLED = 3.0  # seconds without a byte at the deadline: then the body no longer "keeps coming"
+_STALLED = 0.3  # of the time limit without a byte at the deadline: then the body no longer "keeps coming"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -167,7 +167,7 @@ async def _exchange(trace: Trace, stream: ByteStream, page: Page, request: h11.R
             )
             await _receive(connection, stream, page, hear)
     except TimeoutError:
-        if page.body and loop.time() - heard < _STALLED:
+        if page.body and loop.time() - heard < _STALLED * trace.limits.timeout:
             page.cut = "deadline"
             return None
         return failures.TIMEOUT

@@ -102,6 +102,8 @@ class _Hop:
     def __init__(self, trace: Trace, url: URL, plan: Plan, hop: int, *, cookie: str, referer: str) -> None:
         self.trace, self.url, self.plan, self.hop = trace, url, plan, hop
         self._cookie, self._referer = cookie, referer
+        self._vouched = plan.vouched if hop == 0 else frozenset()  # known of the target's own name only
+        self._again = plan.again if hop == 0 else ()
         self._page: HTTPRoundTrip | None = None
         self._connected: dict[str, asyncio.Future[bool]] = {}
         self._proved: set[str] = set()
@@ -115,11 +117,11 @@ class _Hop:
             self.plan.met.update(first)
             begun = [group.create_task(self._contact(address, plain)) for address in first]
             await others
-            known = list(dict.fromkeys([*plain, *self._answers(), *self.plan.again]))
+            known = list(dict.fromkeys([*plain, *self._answers(), *self._again]))
             advised = await self.plan.advise(self.url, known, self.hop)
-            vouched = advised | self.plan.vouched | self._vouched_by_doh()
-            chosen = choose(plain, advised | self.plan.vouched, known)
-            chosen = [a for a in dict.fromkeys([*chosen, *self.plan.again]) if a not in first]
+            vouched = advised | self._vouched | self._vouched_by_doh()
+            chosen = choose(plain, advised | self._vouched, known)
+            chosen = [a for a in dict.fromkeys([*chosen, *self._again]) if a not in first]
             if not vouched >= set(chosen):
                 await asyncio.wait(begun) if begun else None
             for address in self._allowed(chosen, vouched, first):
@@ -150,7 +152,8 @@ class _Hop:
     def _lookups(self) -> list[DNSLookup]:
         """The lookups of this hop and attempt; those whose ear is still open stand in `trace.pending`."""
         recorded = (op for op in (*self.trace.operations, *self.trace.pending()) if isinstance(op, DNSLookup))
-        return [op for op in recorded if op.hop == self.hop and op.attempt == self.trace.attempt]
+        mine = (op for op in recorded if op.hop == self.hop and op.attempt == self.trace.attempt)
+        return [op for op in mine if not op.checking_disabled]
 
     def _answers(self) -> list[str]:
         return [address for lookup in self._lookups() for address in lookup.addresses()]
@@ -161,14 +164,14 @@ class _Hop:
     def _allowed(self, chosen: list[str], vouched: frozenset[str], first: list[str]) -> list[str]:
         """Strangers' addresses are left alone: of those that nobody vouches for one is dialled, further ones only
         where that one has shown a valid certificate for the name."""
-        strangers = [a for a in (*first, *chosen) if a not in vouched and a not in self.plan.again]
+        strangers = [a for a in (*first, *chosen) if a not in vouched and a not in self._again]
         if not strangers or strangers[0] in self._proved:
             return chosen
         return [a for a in chosen if a not in strangers[1:]]
 
     def _is_acquainted(self, address: str) -> bool:
         """In a further try a forged answer may lead to yet another stranger: at most one of them is dialled."""
-        known = self.plan.vouched | self._vouched_by_doh() | frozenset(self.plan.again) | self.plan.met
+        known = self._vouched | self._vouched_by_doh() | frozenset(self._again) | self.plan.met
         return self.trace.attempt == 0 or self.hop > 0 or address in known
 
     async def _contact(self, address: str, plain: list[str], *, extra: bool = False) -> None:

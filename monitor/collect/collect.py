@@ -86,10 +86,10 @@ class _Work:
             await open_page(self.trace, self.url, self.plan)
         await self.trace.settle()
         case = self._case()
-        await self._ask_about_hops(case)
+        await self._ask_about_hop(case, attempt=0)
         suspicion = suspects(case)
         if suspicion is not None:
-            await self._look_again(suspicion)
+            await self._look_again(suspicion, case)
             case = self._case()
         elif not case.first.reached:
             await self._test_again()
@@ -98,7 +98,7 @@ class _Work:
         await self._let_rest(case, verdict)
         return Result(case.measurement, verdict)
 
-    async def _look_again(self, suspicion: Suspicion) -> None:
+    async def _look_again(self, suspicion: Suspicion, first: Case) -> None:
         """Further tries, the control before and after, and the vantage's own test at the end."""
         await self._ask_again(attempt=0)
         self.plan.again = suspicion.again
@@ -110,6 +110,7 @@ class _Work:
             async with self.c.slots:
                 await open_page(self.trace, self.url, self.plan)
         await self._ask_again(attempt=max(1, self.c.retries))
+        await self._ask_about_hop(first, attempt=max(1, self.c.retries))
         await self.trace.settle()
         await self._test_again()
 
@@ -121,7 +122,7 @@ class _Work:
         addresses = sorted(self.plan.met)
         self._keep(await self.c.control.ask(self.url, addresses, fresh=True), hop=0, attempt=attempt)
 
-    async def _ask_about_hops(self, case: Case) -> None:
+    async def _ask_about_hop(self, case: Case, *, attempt: int) -> None:
         """Where a redirect's hop fails, the control is asked for that hop's URL (row 15)."""
         first = case.first
         if first.hop == 0 or first.reached or not self.c.control.configured:
@@ -131,7 +132,7 @@ class _Work:
             return
         url = _joined(case, first.hop, location)
         addresses = [o.address for o in case.contacts(first.hop)]
-        self._keep(await self.c.control.ask(url, addresses, fresh=True), hop=first.hop, attempt=0)
+        self._keep(await self.c.control.ask(url, addresses, fresh=True), hop=first.hop, attempt=attempt)
 
     async def _advise(self, url: URL, addresses: list[str], hop: int) -> frozenset[str]:
         """Ask the control about the target's own URL while the plain client is at work."""

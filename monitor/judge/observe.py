@@ -294,7 +294,7 @@ def _plain_addresses(answers: Sequence[Answer]) -> dict[tuple[int, int], set[str
     for only_any in (False, True):
         for answer in answers:
             key = (answer.hop, answer.attempt)
-            if answer.plain and (answer.query_type == "ANY") is only_any and (not only_any or not found.get(key)):
+            if answer.plain and not answer.checking_disabled and (answer.query_type == "ANY") is only_any and (not only_any or not found.get(key)):
                 found.setdefault(key, set()).update(answer.addresses)
     return found
 

@@ -14,7 +14,7 @@ COMMON_HEADERS = frozenset(
     "date content-type server cache-control vary set-cookie location expires x-powered-by content-encoding "
     "last-modified accept-ranges pragma x-frame-options etag x-content-type-options age via p3p x-xss-protection "
     "content-language cf-ray strict-transport-security link x-varnish content-length alt-svc connection "
-    "transfer-encoding keep-alive".split()
+    "transfer-encoding keep-alive x-wallwatch-simulated".split()  # the last marks every page of the demo's world
 )
 _WORD = 5  # characters; OONI compares title words of at least five
 

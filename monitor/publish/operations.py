@@ -71,10 +71,9 @@ def _answer(response: Response) -> str:
         records = [f"{printable(r.type, 10)} {printable(r.value, 120)}" for r in response.records[:_RECORDS]]
         if len(response.records) > _RECORDS:
             records.append(f"and {len(response.records) - _RECORDS} more")
-        said = " ".join(
-            [_RCODES.get(response.rcode, f"rcode {response.rcode}"), ", ".join(records) or "no records"]
-        )
-    left = f" (IP TTL {response.hops} left)" if response.hops is not None else ""
+        rcode = _RCODES.get(response.rcode, f"rcode {response.rcode}")
+        said = ", ".join([*([rcode] if response.rcode or not records else []), *(records or ["no records"])])
+    left = f" (IP TTL {response.hops})" if response.hops is not None else ""
     return f"after {response.at * 1000:.1f} ms: {said}{left}"
 
 

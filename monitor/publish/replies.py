@@ -28,7 +28,7 @@ def of(measurement: Measurement, *, hop: int, attempt: int) -> list[ControlReply
 
 def dns(replies: Sequence[ControlReply], query_type: str) -> list[Line]:
     """What the control resolved, of the family that was asked for."""
-    return _once([_dns(reply, query_type) for reply in replies])
+    return _once([_dns(source(reply), reply, query_type) for reply in replies])
 
 
 def contact(replies: Sequence[ControlReply], address: str, port: int) -> list[Line]:
@@ -44,7 +44,7 @@ def contact(replies: Sequence[ControlReply], address: str, port: int) -> list[Li
         if not tried and address:
             found.append(Line(f"{who}: did not try this address"))
         if reply.page is not None:
-            found.append(_page(who, reply.page))
+            found.append(_page(f"{who}: page", reply.page))
     return _once(found)
 
 
@@ -52,13 +52,12 @@ def summary(reply: ControlReply) -> list[Line]:
     """All of one reply."""
     if reply.failure is not None:
         return [_failed(reply)]
-    who = source(reply)
-    found = [_dns(reply, "ANY")]
+    found = [_dns("DNS", reply, "ANY")]
     for endpoint in reply.endpoints[:32]:
         line = _endpoint(f"{printable(endpoint.address, 64)} port {endpoint.port}", endpoint)
         found.append(line)
     if reply.page is not None:
-        found.append(_page(who, reply.page))
+        found.append(_page("page", reply.page))
     return found
 
 
@@ -73,11 +72,8 @@ def self_test(test: SelfTest) -> list[Line]:
     if test.fake_addresses:
         found.append(Line("a local proxy gives fake addresses", "bad"))
     if test.clock_skew is not None:
-        found.append(
-            Line(
-                f"own clock is {seconds(abs(test.clock_skew))} {'ahead' if test.clock_skew >= 0 else 'behind'}"
-            )
-        )
+        side = "ahead" if test.clock_skew >= 0 else "behind"
+        found.append(Line(f"own clock is {seconds(abs(test.clock_skew))} {side}"))
     if test.ipv6 is not None:
         found.append(Line("IPv6 works" if test.ipv6 else "IPv6 does not work"))
     return [line for line in found if line is not None]
@@ -88,8 +84,7 @@ def _names(what: str, names: Sequence[str], tone: str) -> Line | None:
     return Line(f"{what}: {shown}", tone) if names else None
 
 
-def _dns(reply: ControlReply, query_type: str) -> Line:
-    who = source(reply)
+def _dns(who: str, reply: ControlReply, query_type: str) -> Line:
     if reply.failure is not None:
         return _failed(reply)
     if not reply.dns_known:
@@ -116,10 +111,10 @@ def _endpoint(who: str, endpoint: ControlEndpoint) -> Line:
 
 def _page(who: str, page: ControlPage) -> Line:
     if page.failure is not None or not page.status:
-        return Line(f"{who}: no page: {printable(page.failure or 'no status', 80)}", "bad")
+        return Line(f"{who}: none: {printable(page.failure or 'no status', 80)}", "bad")
     length = f", {page.body_length} bytes" if page.body_length >= 0 else ""
     title = f", title “{printable(page.title)}”" if page.title else ""
-    return Line(f"{who}: page status {page.status}{length}{title}", "good")
+    return Line(f"{who}: status {page.status}{length}{title}", "good")
 
 
 def _failed(reply: ControlReply) -> Line:

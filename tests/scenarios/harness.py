@@ -87,6 +87,7 @@ class Scenario(msgspec.Struct, kw_only=True):
     resolvers: tuple[str, ...] = RESOLVERS
     country: str = "CN"
     ahead: float = 0.0
+    seed: int = 0
     expect: str = ""
     row: int = 0  # of judgement.md, where the scenario settles one
     check: Callable[[Result], None] | None = None
@@ -144,7 +145,7 @@ async def _measure(
     clock = QuickClock(scenario.ahead)
     vantage = Vantage(
         facts=VantageFacts(name="inside", country=scenario.country, simulated=True),
-        network=SimulatedNetwork(world, "inside", Censor(scenario.rules), scenario.trouble),
+        network=SimulatedNetwork(world, "inside", Censor(scenario.rules, seed=scenario.seed), scenario.trouble),
         resolvers=parse_resolvers(scenario.resolvers), egress="inside",
     )  # fmt: skip
     reference = Vantage(
