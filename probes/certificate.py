@@ -2,7 +2,7 @@
 
 import ssl
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
@@ -15,11 +15,15 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 
 from .address import parse
 
+# Some old roots, and whatever a peer may show, have a serial number of zero; that is no reason to speak up.
+warnings.filterwarnings("ignore", category=CryptographyDeprecationWarning, message="Parsed a serial number")
+
 INVALID_HOSTNAME = "ssl_invalid_hostname"
 UNKNOWN_AUTHORITY = "ssl_unknown_authority"
 INVALID_CERTIFICATE = "ssl_invalid_certificate"
 
 _REMEMBER = 4096  # chains
+_END = b"-----END CERTIFICATE-----"
 _GRAIN = 600  # seconds for which an answer on the same chain and name stands
 
 
@@ -31,10 +35,7 @@ class Authorities:
         if extra is not None:
             pem += b"\n" + extra.read_bytes()
         self.pem = pem
-        with warnings.catch_warnings():
-            # One old root has a serial number of zero; it is trusted all the same.
-            warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-            self._store = Store(x509.load_pem_x509_certificates(pem))
+        self._store = Store(list(_roots(pem)))
         self.failure = lru_cache(maxsize=_REMEMBER)(self._failure)
 
     def context(self) -> ssl.SSLContext:
@@ -57,7 +58,7 @@ class Authorities:
             if self._good(leaf, others, _subject(name), max(now, leaf.not_valid_before_utc)):
                 return None
             names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        except (ValueError, x509.ExtensionNotFound):
+        except (ValueError, TypeError, x509.ExtensionNotFound, x509.DuplicateExtension):
             return INVALID_CERTIFICATE if not chain or not _parses(chain[0]) else UNKNOWN_AUTHORITY
         # Good for a name of its own: then the name asked for is what is wrong.
         own = [_concrete(other) for other in names if isinstance(other, (DNSName, IPAddress))][:3]
@@ -74,6 +75,15 @@ class Authorities:
         except (VerificationError, ValueError):
             return False
         return True
+
+
+def _roots(pem: bytes) -> Iterator[x509.Certificate]:
+    """Every root that can be read; one that a later version of the library refuses is left out."""
+    for part in pem.split(_END)[:-1]:
+        try:
+            yield x509.load_pem_x509_certificate(part + _END)
+        except ValueError:
+            continue
 
 
 def _subject(name: str) -> DNSName | IPAddress:

@@ -13,9 +13,7 @@ from typing import Any
 import dns.exception
 import dns.flags
 import dns.message
-import dns.name
-import dns.rcode
-import dns.rdata
+import dns.rdataclass
 import dns.rdatatype
 import msgspec
 
@@ -103,7 +101,7 @@ def _records(answer: dns.message.Message) -> list[Record]:
     found: list[Record] = []
     for rrset in answer.answer:
         kind = dns.rdatatype.to_text(rrset.rdtype)
-        if kind in (*_ADDRESS_TYPES, "CNAME", "HTTPS"):
+        if rrset.rdclass == dns.rdataclass.IN and kind in (*_ADDRESS_TYPES, "CNAME", "HTTPS"):
             found += [Record(kind, _text(kind, item), rrset.ttl) for item in rrset]
     return found[:_MAX_RECORDS]
 
@@ -145,6 +143,9 @@ async def lookup(
             await ear.first()
     except (OSError, TimeoutError) as error:
         failure = failures.of(error)
+    except BaseException:
+        ear.close()
+        raise
     if ear.responses and ear.responses[0].flags & dns.flags.TC:
         await _again_by_tcp(trace, ear, server)
     finished = trace.now()

@@ -25,7 +25,7 @@ _HEADERS = (
     ("Accept-Encoding", "identity"),  # so that body lengths can be compared with the control's
     ("Connection", "close"),
 )
-_TITLE = re.compile(rb"(?is)<title(?:\s[^>]*)?>(.{0,2048}?)</title", re.DOTALL)
+_TITLE = re.compile(rb"(?is)<title(?:\s[^>]{0,256})?>([^<]{0,2048})")  # bounded: a page must not make us search for minutes
 _MAX_HEADERS = 200
 _STALLED = 0.3  # of the time limit without a byte at the deadline: then the body no longer "keeps coming"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -138,11 +138,17 @@ async def fetch(
         started=started, finished=trace.now(), failure=failure, hop=hop, attempt=trace.attempt,
         address=address, port=port, url=str(url), flow=flow, status=page.status, headers=page.headers,
         title=title_of(body), body_length=len(body), body_sha256=digest, cut=page.cut,
-        location=page.header("location")[:8192] if page.status in REDIRECTS else "",
+        location=_location(page) if page.status in REDIRECTS else "",
         expected=expect.encode() in body if expect else None, received=received(),
     )  # fmt: skip
     trace.record(operation)
     return operation
+
+
+def _location(page: Page) -> str:
+    """The Location header, its bytes read as UTF-8; what is none is kept by `surrogateescape`, see `url.join`."""
+    raw = page.header("location")[:8192].encode("latin-1", "replace")
+    return raw.decode("utf-8", "backslashreplace")
 
 
 def _request(url: URL, extra: list[tuple[str, str]]) -> h11.Request:

@@ -4,7 +4,7 @@ import asyncio
 import socket
 
 from . import failure as failures
-from .address import kind
+from .address import embedded_ipv4, kind
 from .trace import Operation, Trace
 
 CHUNK = 16 * 1024
@@ -48,11 +48,11 @@ async def connect(trace: Trace, address: str, port: int, *, hop: int = 0, refuse
     """Connect, record it, and return the stream, or None where it failed.
 
     `refuse` records a `not_tried: …` in the place of a contact that must not be made. An address of the loopback
-    block is never dialled because an answer says so (ooni/probe#2397).
+    block is never dialled because an answer says so (ooni/probe#2397), nor is 0.0.0.0, which Linux takes for it.
     """
     started = trace.now()
     flow = trace.flow()
-    if not refuse and kind(address) == "loopback":
+    if not refuse and kind(embedded_ipv4(address)) in ("loopback", "unspecified"):
         refuse = failures.NOT_TRIED_LOOPBACK
     failure: str | None = refuse or None
     stream: Stream | None = None

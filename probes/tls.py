@@ -132,6 +132,9 @@ async def handshake(
         reason = getattr(error, "reason", None) or ""
         alert = reason if "ALERT" in reason or "UNRECOGNIZED" in reason else ""
         stream.close()
+    except BaseException:
+        stream.close()
+        raise
     else:
         facts = _facts(trace, secured, server_name, authorities)
     trace.record(
@@ -150,7 +153,7 @@ def _facts(trace: Trace, secured: TLSStream, server_name: str, authorities: Auth
     trace.certificates.update(zip(chain, ders, strict=True))
     cipher = secured.tls.cipher()
     return {
-        "version": (secured.tls.version() or "").replace("TLSv1.", "TLSv1."),
+        "version": secured.tls.version() or "",
         "cipher": cipher[0] if cipher else "",
         "alpn": secured.tls.selected_alpn_protocol() or "",
         "chain": chain,
@@ -168,6 +171,3 @@ def chain_of(tls: ssl.SSLObject) -> list[bytes]:
         return [bytes(der) for der in inner()[:16]]
     found = tls._sslobj.get_unverified_chain() or []  # type: ignore[attr-defined]
     return [ssl.PEM_cert_to_DER_cert(item.public_bytes()) for item in found[:16]]
-
-
-__all__ = ["TLSHandshake", "TLSStream", "chain_of", "handshake", "failures"]

@@ -121,7 +121,7 @@ class Control:
             ) as response:
                 if response.status != 200:
                     raise ReplyError(f"http_unexpected_status_code {response.status}")
-                body = await response.content.read(_REPLY)
+                body = await _whole(response.content)
             reply = read_reply(msgspec.json.decode(body), source=source, url=str(url))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             reply = ControlReply(source=source, url=str(url), failure=type(error).__name__, dns_known=False)
@@ -131,6 +131,16 @@ class Control:
             self._on_failure(helper)
         self._share(helper, url, reply)
         return reply
+
+
+async def _whole(content: aiohttp.StreamReader) -> bytes:
+    """The body, at most `_REPLY` bytes; raises ReplyError for more."""
+    body = b""
+    async for chunk in content.iter_any():
+        body += chunk
+        if len(body) > _REPLY:
+            raise ReplyError("the reply is larger than 2 MiB")
+    return body
 
 
 def request_of(url: URL, addresses: Sequence[str]) -> dict[str, object]:

@@ -10,7 +10,7 @@ from functools import cached_property
 import msgspec
 
 from blocklists import Fingerprint, Fingerprints
-from probes.address import embedded_ipv4, is_bogon, is_ipv6
+from probes.address import embedded_ipv4, is_ipv6
 from probes.dns import DNSLookup, Response
 from probes.failure import NO_ANSWER, NOT_TRIED_LOOPBACK, NOT_TRIED_RESIDUAL
 from probes.http import HTTPRoundTrip
@@ -200,6 +200,8 @@ class Case:
         self, connect: TCPConnect, handshake: TLSHandshake | None, page: HTTPRoundTrip | None
     ) -> Observation:
         last = page or handshake or connect
+        if handshake is None and page is not None and self.measurement.recorded and _is_verified(page):
+            handshake = _assumed(page)
         name = handshake.server_name if handshake else _host(page.url if page else self._url_at(connect.hop))
         reference = self.reference.at(connect.hop)
         return Observation(
@@ -305,11 +307,18 @@ def _is_page_of(page: HTTPRoundTrip, seen: Observation) -> bool:
     )  # fmt: skip
 
 
+def _is_verified(page: HTTPRoundTrip) -> bool:
+    return page.url.startswith("https:") and page.failure is None and page.status > 0
+
+
+def _assumed(page: HTTPRoundTrip) -> TLSHandshake:
+    """Old OONI data have no record of a handshake that went well; its client read a page only behind a valid one."""
+    return TLSHandshake(started=page.started, finished=page.started, address=page.address, port=page.port,
+                        server_name=_host(page.url))  # fmt: skip
+
+
 def _host(url: str) -> str:
     try:
         return parse_url(url).host
     except InvalidURL:
         return ""
-
-
-__all__ = ["Answer", "Case", "Observation", "Try", "is_bogon", "observe"]

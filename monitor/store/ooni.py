@@ -23,7 +23,7 @@ from . import ooni_dns, ooni_pages
 from .ooni_connections import Connections, Where
 from .ooni_layers import Layers
 from .ooni_pages import Request
-from .ooni_values import Record, mapping, seconds, tagged_hop, text, transaction
+from probes.ooni_values import Record, mapping, seconds, tagged_hop, text, transaction
 
 _MAX_URL = 8192
 _UID = re.compile(r"[A-Za-z0-9_.-]{1,128}")

@@ -7,7 +7,7 @@ from probes.tcp import TCPConnect
 from probes.tls import TLSHandshake
 
 from .ooni_connections import NOWHERE, Connection, Connections, Where
-from .ooni_values import (
+from probes.ooni_values import (
     Record,
     address,
     data,

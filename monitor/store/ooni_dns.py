@@ -12,7 +12,7 @@ from probes import failure as failures
 from probes.dns import DNSLookup, Response
 from probes.dns import Record as Answer
 
-from .ooni_values import (
+from probes.ooni_values import (
     Record,
     address,
     decoded,

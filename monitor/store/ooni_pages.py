@@ -8,7 +8,7 @@ import msgspec
 from probes.http import REDIRECTS, HTTPRoundTrip, title_of
 from probes.url import URL, InvalidURL, join, parse_url
 
-from .ooni_values import (
+from probes.ooni_values import (
     Record,
     data,
     endpoint,
