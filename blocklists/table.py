@@ -111,9 +111,7 @@ def _records(text: str) -> Iterator[tuple[int, list[str]]]:
         raise _Unreadable(line, f"no CSV: {error}") from error
 
 
-def _rows(
-    records: Iterator[tuple[int, list[str]]], columns: list[str], file: str
-) -> tuple[list[Row], list[Fault]]:
+def _rows(records: Iterator[tuple[int, list[str]]], columns: list[str], file: str) -> tuple[list[Row], list[Fault]]:
     """The records after the header; a broken quotation ends the reading, all else is told row by row."""
     rows: list[Row] = []
     faults: list[Fault] = []

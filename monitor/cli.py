@@ -9,13 +9,12 @@ import logging
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from monitor import __version__, command
 from monitor.config import ConfigError
 
-
-class Refusal(Exception):
-    """Bad input: one line a fault, exit 2."""
+_ABOUT = "Watches Internet censorship and proves what it says."
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="wallwatch", description="Watches Internet censorship and proves what it says.")
+    parser = argparse.ArgumentParser(prog="wallwatch", description=_ABOUT)
     parser.add_argument("--version", action="version", version=f"wallwatch {__version__}")
     parser.add_argument("--config", type=Path, default=None, metavar="FILE", help="default: config.toml")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
@@ -49,7 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-_Argument = tuple[tuple[str, ...], dict[str, object]]
+_Argument = tuple[tuple[str, ...], dict[str, Any]]
 _COMMANDS: tuple[tuple[str, str, object, tuple[_Argument, ...]], ...] = (
     ("run", "the service: schedules probes, stores, serves pages, API and /metrics", command.run,
      ((("--once",), {"action": "store_true", "help": "one round of everything, then a summary"}),)),
@@ -58,7 +57,7 @@ _COMMANDS: tuple[tuple[str, str, object, tuple[_Argument, ...]], ...] = (
       (("--vantage",), {"action": "append", "default": [], "metavar": "NAME", "help": "repeatable; default: all"}),
       (("--format",), {"choices": ("text", "json"), "default": "text"}))),
     ("analyze", "judges recorded measurements without any network", command.analyze,
-     ((("files",), {"nargs": "+", "metavar": "FILE", "help": "own JSONL, or OONI's JSON/JSONL, .gz; - is standard input"}),)),
+     ((("files",), {"nargs": "+", "metavar": "FILE", "help": "own or OONI's JSON lines, .gz, or -"}),)),
     ("import", "adds recorded measurements to the store", command.import_,
      ((("files",), {"nargs": "+", "metavar": "FILE"}),)),
     ("lists", "checks lists of targets, phrases and fingerprints", command.lists,

@@ -70,7 +70,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
 class Key(msgspec.Struct, frozen=True):
     """One key: its TOML type, its default (None: needed), how its value is checked, and what it means."""
 
-    kind: type
+    kind: type[Any]
     default: Any
     parse: Callable[[Any], Any]
     about: str
@@ -257,7 +257,7 @@ def _section(value: Any, where: str, keys: dict[str, Key], path: Path, faults: l
     return found
 
 
-def _typed(value: Any, kind: type) -> Any:
+def _typed(value: Any, kind: type[Any]) -> Any:
     names = {str: "a string", int: "a whole number", list: "a list of strings"}
     if not isinstance(value, kind) or isinstance(value, bool):
         raise ValueError(f"must be {names[kind]}, not {value!r}")
@@ -277,7 +277,9 @@ def _vantages(value: Any, path: Path, faults: list[str]) -> tuple[VantageConfig,
         if len(faults) == before:
             found.append(VantageConfig(**settings))
     names = [v.name for v in found]
-    faults += [f"{path}: vantage: the name {n!r} is used twice" for n in sorted({n for n in names if names.count(n) > 1})]
+    faults += [
+        f"{path}: vantage: the name {n!r} is used twice" for n in sorted({n for n in names if names.count(n) > 1})
+    ]
     return tuple(found)
 
 

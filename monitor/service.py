@@ -102,7 +102,9 @@ class Engine:
         self.config = made.config
         self.vantages = {v.name: v for v in made.vantages}
         self.residual = Residual(made.clock, rest=made.rest)
-        self.metrics = Metrics(per_target_limit=made.config.per_target_limit, simulated=made.simulated, version=__version__)
+        self.metrics = Metrics(
+            per_target_limit=made.config.per_target_limit, simulated=made.simulated, version=__version__
+        )
         self._session: aiohttp.ClientSession | None = None
         self.control: Control
         self.collector: Collector
@@ -113,7 +115,9 @@ class Engine:
         self._session = aiohttp.ClientSession(connector=connector, trust_env=False)
         reference = self.vantages.get(config.control_vantage)
         referee = (
-            Referee(reference, authorities=made.authorities, limits=made.limits, clock=made.clock) if reference else None
+            Referee(reference, authorities=made.authorities, limits=made.limits, clock=made.clock)
+            if reference
+            else None
         )
         self.control = Control(
             helpers=config.helpers, session=self._session, clock=made.clock, referee=referee,
@@ -211,8 +215,7 @@ class Service:
         return results
 
     async def run(self) -> None:
-        """Serve and probe until `stop`; what is under way then is finished and stored."""
-        await self._serve()
+        """Probe until `stop`; what is under way then is finished and stored."""
         rounds = [
             Round(vantage, name, targets)
             for vantage in self.engine.measured_vantages() for name, targets in self.engine.setup.targets.items()
@@ -277,10 +280,11 @@ class Service:
                 checked = loop.time()
                 await self.engine.check_control()
 
-    async def _serve(self) -> None:
+    async def serve(self) -> None:
         """Open the port. Raises OSError where it cannot be."""
         application = server.app(
-            self.store, self.metrics, targets=self.all_targets(), vantages=[v.facts for v in self.engine.setup.vantages],
+            self.store, self.metrics, targets=self.all_targets(),
+            vantages=[v.facts for v in self.engine.setup.vantages],
             simulated=self.engine.setup.simulated, ready=self._ready,
         )  # fmt: skip
         self._runner = web.AppRunner(application, access_log=None)

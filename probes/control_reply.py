@@ -82,4 +82,6 @@ def _page(said: Record) -> ControlPage | None:
 
 
 def _seconds(value: object) -> float | None:
-    return float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 3600 else None
+    return (
+        float(value) if isinstance(value, (int, float)) and not isinstance(value, bool) and 0 <= value < 3600 else None
+    )

@@ -39,26 +39,30 @@ RCODES = {
 }
 
 # The strings that may become a metric's label; anything else is counted as `other`.
-KNOWN = frozenset(_ERRNO.values()) | frozenset(RCODES.values()) | {
-    TIMEOUT,
-    EOF,
-    NO_ANSWER,
-    NOT_TRIED_RESIDUAL,
-    NOT_TRIED_LOOPBACK,
-    "connection_already_closed",
-    "dns_server_misbehaving",
-    "dns_bogon_error",
-    "dns_reply_with_wrong_query_id",
-    "android_dns_cache_no_data",
-    "ssl_invalid_hostname",
-    "ssl_unknown_authority",
-    "ssl_invalid_certificate",
-    "ssl_failed_handshake",
-    "http_request_failed",
-    "http_invalid_redirect_location_host",
-    "http_too_many_redirects",
-    "quic_incompatible_version",
-}
+KNOWN = (
+    frozenset(_ERRNO.values())
+    | frozenset(RCODES.values())
+    | {
+        TIMEOUT,
+        EOF,
+        NO_ANSWER,
+        NOT_TRIED_RESIDUAL,
+        NOT_TRIED_LOOPBACK,
+        "connection_already_closed",
+        "dns_server_misbehaving",
+        "dns_bogon_error",
+        "dns_reply_with_wrong_query_id",
+        "android_dns_cache_no_data",
+        "ssl_invalid_hostname",
+        "ssl_unknown_authority",
+        "ssl_invalid_certificate",
+        "ssl_failed_handshake",
+        "http_request_failed",
+        "http_invalid_redirect_location_host",
+        "http_too_many_redirects",
+        "quic_incompatible_version",
+    }
+)
 
 
 def of(error: BaseException) -> str:

@@ -15,8 +15,7 @@ from .url import URL
 
 # What a desktop browser sends; a censor or a site must not be able to tell the probe by its headers.
 USER_AGENT = (
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) "
-    "Chrome/141.0.0.0 Safari/537.36"
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"
 )
 _HEADERS = (
     ("User-Agent", USER_AGENT),
@@ -25,7 +24,9 @@ _HEADERS = (
     ("Accept-Encoding", "identity"),  # so that body lengths can be compared with the control's
     ("Connection", "close"),
 )
-_TITLE = re.compile(rb"(?is)<title(?:\s[^>]{0,256})?>([^<]{0,2048})")  # bounded: a page must not make us search for minutes
+_TITLE = re.compile(
+    rb"(?is)<title(?:\s[^>]{0,256})?>([^<]{0,2048})"
+)  # bounded: a page must not make us search for minutes
 _MAX_HEADERS = 200
 _STALLED = 0.3  # of the time limit without a byte at the deadline: then the body no longer "keeps coming"
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -168,9 +169,7 @@ async def _exchange(trace: Trace, stream: ByteStream, page: Page, request: h11.R
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=trace.limits.header_bytes)
     try:
         async with asyncio.timeout(trace.limits.timeout):
-            await stream.write(
-                (connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b"")
-            )
+            await stream.write((connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
             await _receive(connection, stream, page, hear)
     except TimeoutError:
         if page.body and loop.time() - heard < _STALLED * trace.limits.timeout:
@@ -185,9 +184,7 @@ async def _exchange(trace: Trace, stream: ByteStream, page: Page, request: h11.R
     return None
 
 
-async def _receive(
-    connection: h11.Connection, stream: ByteStream, page: Page, hear: Callable[[], None]
-) -> None:
+async def _receive(connection: h11.Connection, stream: ByteStream, page: Page, hear: Callable[[], None]) -> None:
     while True:
         event = connection.next_event()
         if event is h11.NEED_DATA:

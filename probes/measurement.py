@@ -16,7 +16,7 @@ AnyOperation = DNSLookup | TCPConnect | TLSHandshake | HTTPRoundTrip
 
 
 class VantageFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who measured. `direction`: `inside-out`, or `outside-in` for remote methods. `simulated`: not the real Internet."""
+    """Who measured. `direction`: `inside-out`, or `outside-in` for remote methods."""
 
     name: str
     kind: str = "direct"
@@ -74,7 +74,7 @@ class ControlPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
 
 
 class ControlReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What one control saw of one URL. `source`: a helper's URL or `vantage:NAME`; `failure`: the control itself failed.
+    """What one control saw of one URL. `source`: a helper's URL or `vantage:NAME`; `failure`: of the control itself.
 
     `at` is in seconds of the measurement. `dns_failure` None with no addresses: asked, and no address exists.
     `dns_known` is False where the control said nothing of DNS.

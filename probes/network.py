@@ -38,9 +38,7 @@ class Network(Protocol):
 class DirectNetwork:
     """The network of the host or namespace that the process runs in, optionally bound to an interface or source."""
 
-    def __init__(
-        self, *, interface: str = "", source: str = "", resolv_conf: Path = Path("/etc/resolv.conf")
-    ) -> None:
+    def __init__(self, *, interface: str = "", source: str = "", resolv_conf: Path = Path("/etc/resolv.conf")) -> None:
         self._interface = interface
         self._source = source
         self._resolv_conf = resolv_conf

@@ -67,9 +67,7 @@ async def ask(
     """One lookup; after SERVFAIL once more with CD=1, which tells a DNSSEC fault of the zone (RFC 4035 3.2.2)."""
     found = await dns.lookup(trace, name, query_type, resolver=resolver, server=server, hop=hop)
     if found.failure == "dns_servfail_error":
-        await dns.lookup(
-            trace, name, query_type, resolver=resolver, server=server, hop=hop, checking_disabled=True
-        )
+        await dns.lookup(trace, name, query_type, resolver=resolver, server=server, hop=hop, checking_disabled=True)
     return found
 
 

@@ -53,9 +53,7 @@ class TestAuthority:
         context.load_cert_chain(pem)
         return context
 
-    def _issue(
-        self, names: tuple[str, ...], since: timedelta, until: timedelta, *, self_signed: bool
-    ) -> Path:
+    def _issue(self, names: tuple[str, ...], since: timedelta, until: timedelta, *, self_signed: bool) -> Path:
         key = ec.generate_private_key(ec.SECP256R1())
         subject, now = _common_name(names[0][:64]), datetime.now(UTC)
         issuer, signer = (subject, key) if self_signed else (self._name, self._key)
@@ -65,9 +63,7 @@ class TestAuthority:
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_usage(sign_certificates=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-            .add_extension(
-                x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
-            )
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False)
             .sign(signer, hashes.SHA256())
         )
         self._serial += 1

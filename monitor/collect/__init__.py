@@ -1,11 +1,11 @@
 """When and from where: everything that makes the probes run.
 
-    vantage     a place in the network: its facts, its Network, its resolvers
-    self_test   is the vantage fit to say anything?
-    control     the same contact from an uncensored network: helpers and the reference vantage
-    helper      the other end: `wallwatch helper`, a control test helper in OONI's protocol
-    residual    addresses that must rest, since a censor may still be reacting to us
-    gate        nobody is contacted by many at once
-    collect     one measurement: look, suspect, look again, judge
-    schedule    rounds of a list from a vantage, at fixed phases
+vantage     a place in the network: its facts, its Network, its resolvers
+self_test   is the vantage fit to say anything?
+control     the same contact from an uncensored network: helpers and the reference vantage
+helper      the other end: `wallwatch helper`, a control test helper in OONI's protocol
+residual    addresses that must rest, since a censor may still be reacting to us
+gate        nobody is contacted by many at once
+collect     one measurement: look, suspect, look again, judge
+schedule    rounds of a list from a vantage, at fixed phases
 """

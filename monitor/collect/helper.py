@@ -1,11 +1,11 @@
 """The control test helper: an HTTP service that looks at a URL from an uncensored network for those who ask.
 
-    helper_protocol   what is asked and answered, in OONI's words
-    helper_look       the look itself, made of the probes: endpoints here, the rest in
-    helper_means      what it looks with, and where a name leads
-    helper_page       the page and its redirects
-    rate_limit        how often one client may ask
-    neutral           the listeners that answer under any name
+helper_protocol   what is asked and answered, in OONI's words
+helper_look       the look itself, made of the probes: endpoints here, the rest in
+helper_means      what it looks with, and where a name leads
+helper_page       the page and its redirects
+rate_limit        how often one client may ask
+neutral           the listeners that answer under any name
 """
 
 import asyncio
@@ -35,7 +35,7 @@ MAX_REQUESTS = 64  # looked at at the same time, whoever asks
 MAX_CONTACTS = 384  # connections open at once, which leaves room below the usual 1024 file descriptors
 _READ_TIMEOUT = 10.0  # seconds to send a request's body
 _GRACE = 1.0  # seconds that requests get to end when the helper stops
-_WILDCARDS = frozenset({"", "0.0.0.0", "::"})
+_WILDCARDS = frozenset({"", "0.0.0.0", "::"})  # noqa: S104 - compared with, never bound here
 _ABOUT = f"Wallwatch {__version__}: a control test helper, which speaks OONI's Web Connectivity protocol.\n"
 
 

@@ -63,9 +63,7 @@ async def _contact(means: Means, url: URL, address: str, port: int) -> ControlEn
             stream.close()
             return ControlEndpoint(address=address, port=port)
         failure = await _handshake(means, trace, stream, url.host)
-    return ControlEndpoint(
-        address=address, port=port, tls=failure is None, tls_failure=failure, server_name=url.host
-    )
+    return ControlEndpoint(address=address, port=port, tls=failure is None, tls_failure=failure, server_name=url.host)
 
 
 async def _handshake(means: Means, trace: Trace, stream: tcp.Stream, name: str) -> str | None:

@@ -64,9 +64,7 @@ async def resolve(means: Means, url: URL) -> Lookup:
     async with asyncio.TaskGroup() as group:
         if means.resolvers.system:
             group.create_task(ask_system(trace, url.host, kinds))
-        others = ask_others(
-            trace, url.host, kinds, resolvers=means.resolvers, authorities=means.authorities, hop=0
-        )
+        others = ask_others(trace, url.host, kinds, resolvers=means.resolvers, authorities=means.authorities, hop=0)
         group.create_task(others)
     trace.close()
     return _summary([op for op in trace.operations if isinstance(op, DNSLookup) and not op.checking_disabled])

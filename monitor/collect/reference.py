@@ -64,7 +64,8 @@ def _endpoints(trace: Trace) -> list[ControlEndpoint]:
             failure = (tls.failure or tls.certificate_failure) if tls else None
             found.append(
                 ControlEndpoint(
-                    address=op.address, port=op.port, tcp_failure=op.failure, server_name=tls.server_name if tls else "",
+                    address=op.address, port=op.port, tcp_failure=op.failure,
+                    server_name=tls.server_name if tls else "",
                     tls=failure is None if tls else None, tls_failure=failure,
                 )
             )  # fmt: skip

@@ -146,7 +146,7 @@ class Schedule:
         if faults:  # our own bugs: loud, and after everything else of the round has been measured
             raise ExceptionGroup(f"{len(faults)} measurements of {item.list_name} failed", faults)
 
-    async def _is_on_time(self, item: Round, begun: float) -> bool:
+    async def _is_on_time(self, item: Round, begun: datetime) -> bool:
         """A round that makes up for a stopped process is late by no fault of the scheduler's."""
         last = await self._memory.last_round(item.vantage, item.list_name)
         return last is not None and last[0] == begun - timedelta(seconds=self._every)

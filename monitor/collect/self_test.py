@@ -66,7 +66,7 @@ class SelfTester:
             return now, result
 
     async def _run(self, vantage: Vantage) -> SelfTest:
-        chosen = random.sample(self._names, min(NAMES, len(self._names)))  # noqa: S311 - which ones is no secret
+        chosen = random.sample(self._names, min(NAMES, len(self._names)))
         async with asyncio.TaskGroup() as group:
             visits = [group.create_task(self._visit(vantage, parse_url(t.url))) for t in chosen]
             empty = [group.create_task(self._is_empty(vantage, url)) for url in self._empty]

@@ -27,7 +27,9 @@ def check(arguments: argparse.Namespace) -> int:
     made = setup(config_of(arguments))
     if networks_of(made.controls) < 3:
         raise BadInput(f"{made.config.control_open}: at least 3 control sites are needed to tell an offline vantage")
-    print(f"{made.config.path}: no fault; {sum(map(len, made.targets.values()))} targets, {len(made.vantages)} vantages")
+    print(
+        f"{made.config.path}: no fault; {sum(map(len, made.targets.values()))} targets, {len(made.vantages)} vantages"
+    )
     if not made.config.helpers and not made.config.control_vantage:
         print("no control is configured: unexplained failures are insufficient", file=sys.stderr)
     asyncio.run(_try(made))

@@ -30,7 +30,7 @@ from .inputs import BadInput
 LIMITS = Limits(timeout=1.5, dns_timeout=1.0, listen=0.3)  # loopback is near
 _RESOLVERS = ("system", "udp://8.8.8.8:53", "https://dns.example/dns-query?bootstrap=9.9.9.9")
 _ENDLESS = 90.0  # seconds that the story takes where the demo has no end
-_ROUNDS = 8  # in the story
+_ROUNDS = 7  # in the story
 
 
 def demo(arguments: argparse.Namespace) -> int:
@@ -52,7 +52,12 @@ async def _play(database: Path, listen: tuple[str, int], seconds: float | None, 
     async with real_names_world() as world:
         authorities = _authorities(world, folder)
         helper = Helper(
-            SimulatedNetwork(world, "control"), authorities, resolvers=parse_resolvers(["system"]), rate=1000.0
+            SimulatedNetwork(world, "control"),
+            authorities,
+            resolvers=parse_resolvers(["system"]),
+            rate=1000.0,
+            burst=10_000,
+            limits=LIMITS,
         )
         await helper.start(("127.0.0.1", 0), [])
         try:
@@ -104,7 +109,7 @@ def _setup(
 
 def _controls(world: World) -> tuple[Target, ...]:
     """The shipped control list, as far as the simulated world has the sites."""
-    known = {name for site in world.sites for name in site.names}
+    known = {name for site in world.sites for name in site.names()}
     return tuple(t for t in load(SHIPPED / "controls.csv") if t.url.split("/")[2] in known)
 
 
@@ -113,10 +118,9 @@ async def _run(service: Service, censors: story.Censors, length: float, *, endle
     results: asyncio.Queue[object] = asyncio.Queue()
     service.on_result.append(results)  # type: ignore[arg-type]
     async with asyncio.TaskGroup() as group:
+        await service.serve()
         running = group.create_task(service.run())
         listening = group.create_task(_tell(results, outcomes))
-        while not service.port and not running.done():
-            await asyncio.sleep(0.02)
         host = service.engine.config.listen[0]
         print(f"SIMULATED: nothing here is the real Internet. http://{host}:{service.port}/", file=sys.stderr)
         await asyncio.sleep(length * story.CHANGE)
@@ -140,7 +144,9 @@ async def _tell(results: "asyncio.Queue[object]", outcomes: list[tuple[str, str,
     while True:
         result = await results.get()
         measurement, verdict = result.measurement, result.verdict  # type: ignore[attr-defined]
-        outcomes.append((measurement.target, measurement.vantage.name, measurement.time, verdict.outcome, verdict.technique))
+        outcomes.append(
+            (measurement.target, measurement.vantage.name, measurement.time, verdict.outcome, verdict.technique)
+        )
         what = f"{verdict.outcome} {verdict.technique or verdict.cause or ''}".strip()
         print(f"{measurement.time:%H:%M:%S} SIMULATED {measurement.vantage.name:<14} {measurement.target:<36} {what}")
         sys.stdout.flush()

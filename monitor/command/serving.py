@@ -64,19 +64,12 @@ async def _serve(made: Setup) -> None:
     async with _open(made.config) as store, Service(made, store=store) as service:
         _stop_on_signal(service.stop)
         try:
-            serving = asyncio.ensure_future(service.run())
-            await _announce(service, serving)
-            await serving
+            await service.serve()
+            print(f"wallwatch: serving on http://{made.config.listen[0]}:{service.port}/", file=sys.stderr)
+            await service.run()
         except OSError as error:
             host, port = made.config.listen
             raise BadInput(f"{made.config.path}: service.listen: {host}:{port}: {error.strerror or error}") from None
-
-
-async def _announce(service: Service, serving: "asyncio.Future[None]") -> None:
-    while not service.port and not serving.done():
-        await asyncio.sleep(0.02)
-    if service.port:
-        print(f"wallwatch: serving on http://{service.engine.config.listen[0]}:{service.port}/", file=sys.stderr)
 
 
 def _stop_on_signal(stop: object) -> None:

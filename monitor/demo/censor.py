@@ -144,9 +144,7 @@ class Censor:
         self._turn += 1
         return addresses[(self._turn - 1) % len(addresses)]
 
-    def _first(
-        self, kinds: frozenset[str], address: str, port: int, opening: Opening | None = None
-    ) -> Rule | None:
+    def _first(self, kinds: frozenset[str], address: str, port: int, opening: Opening | None = None) -> Rule | None:
         for rule in self.rules:
             hit = rule.kind in kinds and rule.is_for(address, port) and _reads(rule, opening)
             if hit and self._acts(rule):

@@ -58,16 +58,12 @@ class Authority:
         return builder.sign(self._key, hashes.SHA256())
 
 
-def _builder(
-    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey
-) -> x509.CertificateBuilder:
+def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePublicKey) -> x509.CertificateBuilder:
     builder = x509.CertificateBuilder().subject_name(subject).issuer_name(issuer)
     return builder.public_key(key).serial_number(x509.random_serial_number())
 
 
-def _leaf_extensions(
-    names: Sequence[str], signer: ec.EllipticCurvePublicKey
-) -> list[tuple[x509.ExtensionType, bool]]:
+def _leaf_extensions(names: Sequence[str], signer: ec.EllipticCurvePublicKey) -> list[tuple[x509.ExtensionType, bool]]:
     return [
         (x509.SubjectAlternativeName([_general(name) for name in names]), False),
         (x509.BasicConstraints(ca=False, path_length=None), True),

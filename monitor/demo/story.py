@@ -1,4 +1,4 @@
-"""The story that `wallwatch demo` plays: three vantages, their censors, blocks that begin and end, and what must be found.
+"""The story that `wallwatch demo` plays: three vantages, their censors, and what must be found.
 
 Everything here is simulated, and everything that shows it says so.
 """
@@ -124,7 +124,8 @@ def _when(expected: Expected) -> str:
 def _missing(expected: Expected, seen: Seen) -> str:
     """What was not found of one block; empty where all was."""
     key = (expected.target, expected.vantage)
-    techniques = {t for target, vantage, _at, outcome, t in seen.outcomes if (target, vantage) == key and outcome in STOPPED}
+    mine = [(outcome, t) for target, vantage, _at, outcome, t in seen.outcomes if (target, vantage) == key]
+    techniques = {t for outcome, t in mine if outcome in STOPPED}
     if not any((t or "").startswith(expected.technique) for t in techniques):
         return f"not seen; saw {sorted(t or '' for t in techniques) or 'no block'}"
     state = seen.states.get(key)

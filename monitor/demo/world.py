@@ -8,9 +8,7 @@ import msgspec
 
 from .pki import Authority
 
-Behaviour = Literal[
-    "normal", "down", "silent", "slow", "reset", "close", "stall", "loop", "dns_dead", "servfail"
-]
+Behaviour = Literal["normal", "down", "silent", "slow", "reset", "close", "stall", "loop", "dns_dead", "servfail"]
 Door = Literal["open", "closed", "silent"]
 
 

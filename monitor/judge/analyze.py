@@ -98,7 +98,7 @@ def _clear_text_name(case: Case, technique: str) -> str:
 
 
 def _innocent(outcome: str, fired: list[Fired]) -> Verdict:
-    rule, finding = fired[0]
+    _rule, finding = fired[0]
     odds = PRIOR + finding.weight
     return Verdict(
         outcome=outcome, cause=finding.cause, score=probability(odds if outcome != "down" else odds - 1.0),

@@ -25,7 +25,8 @@ def two_answers(case: Case) -> list[Finding]:
                 found.append(
                     Finding(
                         technique=_kind_of_forgery(case, liar), weight=PROOF, hop=answer.hop,
-                        text=f"one {answer.query_type} query for {answer.name} to {answer.resolver} was answered twice: "
+                        text=f"one {answer.query_type} query for {answer.name} to {answer.resolver} was "
+                        f"answered twice: "
                         f"{_said(one)} after {one.at * 1000:.0f} ms and {_said(other)} after {other.at * 1000:.0f} ms",
                     )
                 )  # fmt: skip
@@ -78,8 +79,10 @@ def bogon_answer(case: Case) -> list[Finding]:
     """An address that no site can have, given by the vantage's resolver and by nobody who can be trusted."""
     found = []
     for answer in case.answers:
-        if answer.encrypted or answer.checking_disabled or not (
-            case.reference.at(answer.hop).dns_known or case.encrypted_answered(answer.hop)
+        if (
+            answer.encrypted
+            or answer.checking_disabled
+            or not (case.reference.at(answer.hop).dns_known or case.encrypted_answered(answer.hop))
         ):
             continue
         given = case.reference.at(answer.hop).given | case.vouched_by_encrypted(answer.hop)
@@ -87,9 +90,10 @@ def bogon_answer(case: Case) -> list[Finding]:
         if bogons:
             found.append(
                 Finding(
-                    technique="dns.injection.bogon", weight=PROOF, hop=answer.hop,
-                    text=f"{answer.resolver} gave {bogons[0]} for {answer.name}, an address at which no public site can "
-                    "be; the control was given another",
+                    technique="dns.injection.bogon", weight=PROOF,
+                    hop=answer.hop,
+                    text=f"{answer.resolver} gave {bogons[0]} for {answer.name}, an address at which no public "
+                    "site can be; the control was given another",
                 )
             )  # fmt: skip
     return found
@@ -122,7 +126,9 @@ def untrusted_certificate(case: Case) -> list[Finding]:
             continue
         if seen.certificate_failure != "ssl_unknown_authority":
             continue
-        kind = {True: "tls.mitm.self_signed", False: "tls.mitm.ca_signed", None: "tls.mitm"}[_self_signed(case, seen.chain)]
+        kind = {True: "tls.mitm.self_signed", False: "tls.mitm.ca_signed", None: "tls.mitm"}[
+            _self_signed(case, seen.chain)
+        ]
         found.append(
             Finding(
                 technique=kind, weight=PROOF, hop=seen.hop,
@@ -162,7 +168,8 @@ def known_block_page(case: Case) -> list[Finding]:
         found.append(
             Finding(
                 technique=technique, weight=PROOF, hop=seen.hop,
-                text=f"the page at {seen.url or seen.address} is the known block page {names[0]}; the control got another",
+                text=f"the page at {seen.url or seen.address} is the known block page {names[0]}; the control "
+                "got another",
             )
         )  # fmt: skip
     return found

@@ -1,4 +1,4 @@
-"""Rules for a difference between vantage and control that nothing explains: suspicious, and proof only by repetition."""
+"""Rules for a difference between vantage and control that nothing explains: suspicious, proof only by repetition."""
 
 from probes.address import is_bogon, is_ipv6
 from probes.failure import EOF, NO_ANSWER, NXDOMAIN, REFUSED, RESET, TIMEOUT
@@ -37,7 +37,8 @@ def dns_fails_only_here(case: Case) -> list[Finding]:
             return []
     return [
         Finding(
-            technique=technique, weight=DNS_FAILURE, hop=first.hop, failures=len(tries), passes=len(case.tries) - len(tries),
+            technique=technique, weight=DNS_FAILURE, hop=first.hop, failures=len(tries),
+            passes=len(case.tries) - len(tries),
             text=f"the network's resolver fails for {first.name} ({first.failure}), and the control resolves it",
         )
     ]  # fmt: skip
@@ -117,9 +118,10 @@ def _contact_finding(failing: list[Observation], technique: str, passes: int) ->
     step = {"tcp": "the TCP connect", "tls": "the TLS handshake", "http": "the HTTP request"}[seen.layer]
     where = f" at redirect {seen.hop}" if seen.hop else ""
     return Finding(
-        technique=technique, weight=weight, hop=seen.hop, address=seen.address, failures=len(failing), passes=passes,
-        text=f"{step} to {seen.address} port {seen.port} for {seen.name}{where} failed ({seen.failure}) in {len(failing)} "
-        f"of {len(failing) + passes} tries, and the control completes it",
+        technique=technique, weight=weight, hop=seen.hop, address=seen.address,
+        failures=len(failing), passes=passes,
+        text=f"{step} to {seen.address} port {seen.port} for {seen.name}{where} failed ({seen.failure}) in "
+        f"{len(failing)} of {len(failing) + passes} tries, and the control completes it",
     )  # fmt: skip
 
 
@@ -152,16 +154,14 @@ def ipv6_is_broken(case: Case, seen: Observation) -> bool:
 
 def wrong_name_only_here(case: Case) -> list[Finding]:
     """A trusted certificate for other names, where the control saw one for this name at the same address."""
-    alike = [
-        o for o in case.observations if o.certificate_failure == "ssl_invalid_hostname" and o.control_tls == "ok"
-    ]
+    alike = [o for o in case.observations if o.certificate_failure == "ssl_invalid_hostname" and o.control_tls == "ok"]
     if not alike:
         return []
     return [
         Finding(
             technique="tls.mitm", weight=TLS_OTHER, hop=alike[0].hop, failures=len({o.attempt for o in alike}),
-            text=f"{alike[0].address} showed a certificate for other names than {alike[0].name}; the control saw the right "
-            "one there",
+            text=f"{alike[0].address} showed a certificate for other names than {alike[0].name}; the control "
+            "saw the right one there",
         )
     ]  # fmt: skip
 
@@ -178,7 +178,8 @@ def page_differs_only_here(case: Case) -> list[Finding]:
     assert seen is not None
     return [
         Finding(
-            technique="http.diff", weight=PAGE, hop=seen.hop, failures=len(different), passes=len(ends) - len(different),
+            technique="http.diff", weight=PAGE, hop=seen.hop, failures=len(different),
+            passes=len(ends) - len(different),
             text=f"the page at {seen.url} has status, length, headers and title unlike the control's",
         )
     ]  # fmt: skip

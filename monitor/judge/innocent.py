@@ -61,7 +61,9 @@ def dns_fails_alike(case: Case) -> list[Finding]:
     if first.layer != "dns" or failure is None:
         return []
     cause = "dead" if {first.failure, failure} <= {NXDOMAIN, NO_ANSWER} else "other"
-    return [Finding(cause=cause, hop=first.hop, text=f"{first.name} does not resolve for the control either ({failure})")]
+    return [
+        Finding(cause=cause, hop=first.hop, text=f"{first.name} does not resolve for the control either ({failure})")
+    ]
 
 
 def dnssec_fault(case: Case) -> list[Finding]:
@@ -79,7 +81,9 @@ def bogon_everywhere(case: Case) -> list[Finding]:
     view = case.reference.at(case.first.hop)
     told = [a for x in case.answers_at(case.first.hop) if x.plain for a in x.addresses]
     if told and view.given and all(is_bogon(a) for a in (*told, *view.given)):
-        return [Finding(cause="other", text=f"{case.first.name} has only bogon addresses ({told[0]}), for the control too")]
+        return [
+            Finding(cause="other", text=f"{case.first.name} has only bogon addresses ({told[0]}), for the control too")
+        ]
     return []
 
 
@@ -106,7 +110,7 @@ def fails_alike(case: Case) -> list[Finding]:
     control = {"tcp": seen.control_tcp, "tls": seen.control_tls, "http": view.page_failure}[first.layer]
     if control is None and first.layer != "http":
         control = view.page_failure
-    if control in (None, "ok") or case.is_site(seen.address, seen.hop) is False and view.addresses:
+    if control in (None, "ok") or (case.is_site(seen.address, seen.hop) is False and view.addresses):
         return []
     return [Finding(cause="other", hop=seen.hop, text=f"{seen.name} fails for the control too ({control})")]
 
@@ -146,7 +150,9 @@ def dead_domain_answers(case: Case) -> list[Finding]:
     failure = case.reference.at(0).dns_failure
     if failure not in (NXDOMAIN, NO_ANSWER) or first.hop or first.layer in ("dns", "none") or vouched(case, first):
         return []
-    return [Finding(cause="dead", text=f"{first.name} does not exist for the control; what answers here is not the site")]
+    return [
+        Finding(cause="dead", text=f"{first.name} does not exist for the control; what answers here is not the site")
+    ]
 
 
 def parked(case: Case) -> list[Finding]:
@@ -181,7 +187,9 @@ def mostly_reached(case: Case) -> list[Finding]:
     good = [t for t in tries if reached_site(case, t)]
     if case.first.reached or len(good) <= len(tries) - len(good):
         return []
-    return [Finding(weight=SAME, text=f"the site was reached in {len(good)} of {len(tries)} tries; the others were lost")]
+    return [
+        Finding(weight=SAME, text=f"the site was reached in {len(good)} of {len(tries)} tries; the others were lost")
+    ]
 
 
 def residual(case: Case) -> list[Finding]:
@@ -192,7 +200,8 @@ def residual(case: Case) -> list[Finding]:
     return [
         Finding(
             cause="residual",
-            text=f"{skipped[0].address} port {skipped[0].port} was not contacted: residual blocking of an earlier contact",
+            text=f"{skipped[0].address} port {skipped[0].port} was not contacted: residual blocking of an "
+            f"earlier contact",
         )
     ]
 

@@ -73,8 +73,11 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def valid_tls(self) -> bool:
         """A handshake completed with a certificate that is good for the name."""
-        return bool(self.server_name) and self.certificate_failure is None and self.layer != "tcp" and (
-            self.layer != "tls" or self.failure is None
+        return (
+            bool(self.server_name)
+            and self.certificate_failure is None
+            and self.layer != "tcp"
+            and (self.layer != "tls" or self.failure is None)
         )
 
     @property
@@ -167,9 +170,7 @@ class Case:
             return None
         asns = dict(self.measurement.asns)
         ours, theirs = asns.get(address, 0), {asns.get(a, 0) for a in known} | reference.asns
-        if ours and ours in theirs and not reference.invalid_at(address):
-            return True
-        return False
+        return bool(ours and ours in theirs and not reference.invalid_at(address))
 
     def matches(self, seen: Observation) -> list[Fingerprint]:
         """Fingerprints in the page of a contact."""
@@ -296,7 +297,12 @@ def _plain_addresses(answers: Sequence[Answer]) -> dict[tuple[int, int], set[str
     for only_any in (False, True):
         for answer in answers:
             key = (answer.hop, answer.attempt)
-            if answer.plain and not answer.checking_disabled and (answer.query_type == "ANY") is only_any and (not only_any or not found.get(key)):
+            if (
+                answer.plain
+                and not answer.checking_disabled
+                and (answer.query_type == "ANY") is only_any
+                and (not only_any or not found.get(key))
+            ):
                 found.setdefault(key, set()).update(answer.addresses)
     return found
 

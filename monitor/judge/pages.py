@@ -11,10 +11,39 @@ SAME_BODY = 0.7  # OONI: min/max of the lengths, strictly more
 REFUSALS = frozenset({401, 403, 429, 451, 503})
 # Headers that say nothing about whose page it is: OONI's list, and the three that the contract adds.
 COMMON_HEADERS = frozenset(
-    "date content-type server cache-control vary set-cookie location expires x-powered-by content-encoding "
-    "last-modified accept-ranges pragma x-frame-options etag x-content-type-options age via p3p x-xss-protection "
-    "content-language cf-ray strict-transport-security link x-varnish content-length alt-svc connection "
-    "transfer-encoding keep-alive x-wallwatch-simulated".split()  # the last marks every page of the demo's world
+    [
+        "date",
+        "content-type",
+        "server",
+        "cache-control",
+        "vary",
+        "set-cookie",
+        "location",
+        "expires",
+        "x-powered-by",
+        "content-encoding",
+        "last-modified",
+        "accept-ranges",
+        "pragma",
+        "x-frame-options",
+        "etag",
+        "x-content-type-options",
+        "age",
+        "via",
+        "p3p",
+        "x-xss-protection",
+        "content-language",
+        "cf-ray",
+        "strict-transport-security",
+        "link",
+        "x-varnish",
+        "content-length",
+        "alt-svc",
+        "connection",
+        "transfer-encoding",
+        "keep-alive",
+        "x-wallwatch-simulated",
+    ]  # the last marks every page of the demo's world
 )
 _WORD = 5  # characters; OONI compares title words of at least five
 
@@ -74,7 +103,9 @@ def vouched(case: Case, end: Try) -> bool:
     seen = end.seen
     if seen is None or not seen.got_page or not seen.valid_tls:
         return False
-    clear = [p for p in case.pages.values() if p.attempt == end.attempt and p.hop < end.hop and p.url.startswith("http:")]
+    clear = [
+        p for p in case.pages.values() if p.attempt == end.attempt and p.hop < end.hop and p.url.startswith("http:")
+    ]
     target = case.measurement.site or site_of(case.host)
     return not clear or site_of(seen.name) == target
 

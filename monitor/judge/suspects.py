@@ -47,5 +47,9 @@ def touched(case: Case) -> set[tuple[str, int]]:
         (o.address, o.port) for o in case.observations
         if o.address and o.failure and not o.not_tried and o.layer in ("tcp", "tls", "http")
     }  # fmt: skip
-    lied = {(o.address, o.port) for o in case.observations if o.certificate_failure and case.is_site(o.address, o.hop) is False}
+    lied = {
+        (o.address, o.port)
+        for o in case.observations
+        if o.certificate_failure and case.is_site(o.address, o.hop) is False
+    }
     return failed | lied

@@ -23,7 +23,7 @@ def describe(digest: str, der: bytes | None) -> Described:
         return Described(sha256=printable(digest, 64), fault="not kept")
     try:
         return _read(digest, x509.load_der_x509_certificate(der))
-    except Exception as error:  # cryptography raises many kinds for what a censor may send
+    except Exception as error:  # noqa: BLE001 - cryptography raises many kinds for what a censor may send
         return Described(sha256=printable(digest, 64), fault=f"cannot be read ({type(error).__name__})")
 
 

@@ -54,9 +54,7 @@ def _step(layer: str, success: str, op: AnyOperation) -> Line:
 def _dns(op: DNSLookup) -> list[Line]:
     if not op.responses:
         return [_step("no answer", "nothing said", op)]
-    answers = [
-        Line(_answer(r), "good" if r.addresses() and not r.malformed else "") for r in op.responses[:16]
-    ]
+    answers = [Line(_answer(response)) for response in op.responses[:16]]
     if op.failure is not None:
         answers.append(Line(printable(op.failure, 80), "bad"))
     if len(op.responses) > 1:

@@ -15,6 +15,7 @@ import msgspec
 from blocklists.sites import site_of
 from probes.dns import DNSLookup
 from probes.measurement import Measurement, VantageFacts
+from probes.ooni_values import Record, mapping, seconds, tagged_hop, text, transaction
 from probes.url import URL, InvalidURL, parse_url
 
 from . import ooni_contacts as contacts
@@ -23,7 +24,6 @@ from . import ooni_dns, ooni_pages
 from .ooni_connections import Connections, Where
 from .ooni_layers import Layers
 from .ooni_pages import Request
-from probes.ooni_values import Record, mapping, seconds, tagged_hop, text, transaction
 
 _MAX_URL = 8192
 _UID = re.compile(r"[A-Za-z0-9_.-]{1,128}")
@@ -69,7 +69,7 @@ def _keys(document: object) -> Record:
     if not isinstance(document, Mapping):
         raise NotOONI("the document is no JSON object")
     if document.get("test_name") != "web_connectivity":
-        raise NotOONI(f"test_name is {ascii(text(document.get('test_name'), 40))}, not 'web_connectivity'")
+        raise NotOONI(f"test_name is {text(document.get('test_name'), 40)!a}, not 'web_connectivity'")
     keys = document.get("test_keys")
     if not isinstance(keys, Mapping):
         raise NotOONI("test_keys is no JSON object")
@@ -141,9 +141,7 @@ def _hop_of_contact(pages: Sequence[Request]) -> contacts.HopOf:
     return hop_of
 
 
-def _remembered(
-    lookups: Sequence[DNSLookup], connections: Connections, pages: Sequence[Request]
-) -> list[DNSLookup]:
+def _remembered(lookups: Sequence[DNSLookup], connections: Connections, pages: Sequence[Request]) -> list[DNSLookup]:
     """Lookups of a later hop that the probe had from its cache: 0.5 looks each name up only once."""
     names = {(page.hop, page.url.host) for page in pages if page.url is not None}
     names |= {(page.hop + 1, page.next_host) for page in pages}

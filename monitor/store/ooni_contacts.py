@@ -3,10 +3,6 @@
 import hashlib
 from collections.abc import Callable
 
-from probes.tcp import TCPConnect
-from probes.tls import TLSHandshake
-
-from .ooni_connections import NOWHERE, Connection, Connections, Where
 from probes.ooni_values import (
     Record,
     address,
@@ -22,6 +18,10 @@ from probes.ooni_values import (
     text,
     transaction,
 )
+from probes.tcp import TCPConnect
+from probes.tls import TLSHandshake
+
+from .ooni_connections import NOWHERE, Connection, Connections, Where
 
 CERTIFICATE_FAILURES = frozenset({"ssl_invalid_hostname", "ssl_unknown_authority", "ssl_invalid_certificate"})
 _MAX_CHAIN, _MAX_DER = 16, 64 * 1024  # as our own handshake keeps

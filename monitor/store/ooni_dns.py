@@ -11,7 +11,6 @@ from probes import dns as lookup
 from probes import failure as failures
 from probes.dns import DNSLookup, Response
 from probes.dns import Record as Answer
-
 from probes.ooni_values import (
     Record,
     address,

@@ -15,9 +15,7 @@ from .ooni_connections import NOWHERE, Connection, Connections
 from .ooni_contacts import CERTIFICATE_FAILURES
 from .ooni_pages import Request, round_trip
 
-_CONNECT = frozenset(
-    {REFUSED, "host_unreachable", "network_unreachable", "network_down"}
-)  # TCP's, never HTTP's
+_CONNECT = frozenset({REFUSED, "host_unreachable", "network_unreachable", "network_down"})  # TCP's, never HTTP's
 
 
 class Layers:

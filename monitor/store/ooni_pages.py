@@ -6,8 +6,6 @@ from collections.abc import Iterable
 import msgspec
 
 from probes.http import REDIRECTS, HTTPRoundTrip, title_of
-from probes.url import URL, InvalidURL, join, parse_url
-
 from probes.ooni_values import (
     Record,
     data,
@@ -22,6 +20,7 @@ from probes.ooni_values import (
     transaction,
     whole,
 )
+from probes.url import URL, InvalidURL, join, parse_url
 
 _MAX_URL = 8192
 

@@ -39,16 +39,12 @@ def decode(record: bytes) -> Measurement:
         raise RecordError(f"no record of a measurement: {error}") from error
 
 
-def fill(
-    measurement: Measurement, bodies: Mapping[str, bytes], certificates: Mapping[str, bytes]
-) -> Measurement:
+def fill(measurement: Measurement, bodies: Mapping[str, bytes], certificates: Mapping[str, bytes]) -> Measurement:
     """The measurement with the contents put back, by SHA-256; what is in neither mapping is left out."""
     return msgspec.structs.replace(
         measurement,
         bodies={digest: bodies[digest] for digest in measurement.bodies if digest in bodies},
-        certificates={
-            digest: certificates[digest] for digest in measurement.certificates if digest in certificates
-        },
+        certificates={digest: certificates[digest] for digest in measurement.certificates if digest in certificates},
     )
 
 

@@ -28,9 +28,7 @@ def finish(
     )
 
 
-def last(
-    connection: sqlite3.Connection, vantage: str, list_name: str
-) -> tuple[datetime, datetime | None] | None:
+def last(connection: sqlite3.Connection, vantage: str, list_name: str) -> tuple[datetime, datetime | None] | None:
     """When the newest round began and was complete (None: it is not); None where there was none."""
     row = connection.execute(
         "SELECT started, finished FROM round WHERE vantage = ? AND list = ? ORDER BY started DESC LIMIT 1",

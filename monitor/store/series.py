@@ -33,9 +33,7 @@ def advance(connection: sqlite3.Connection, measurement: Measurement, verdict: V
 
 def state_of(connection: sqlite3.Connection, target: str, vantage: str) -> State | None:
     """The state of one series; None where it was never measured."""
-    row = connection.execute(
-        "SELECT state FROM series WHERE target = ? AND vantage = ?", [target, vantage]
-    ).fetchone()
+    row = connection.execute("SELECT state FROM series WHERE target = ? AND vantage = ?", [target, vantage]).fetchone()
     return _STATE.decode(row[0]) if row else None
 
 

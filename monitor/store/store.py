@@ -26,9 +26,7 @@ class Store:
     Any number of tasks may use it at once. What writes returns when the commit is on the disk.
     """
 
-    def __init__(
-        self, path: Path, *, simulated: bool, lock: Lock | None = None, writer: Writer | None = None
-    ) -> None:
+    def __init__(self, path: Path, *, simulated: bool, lock: Lock | None = None, writer: Writer | None = None) -> None:
         self.path = path
         self.simulated = simulated
         self._lock = lock

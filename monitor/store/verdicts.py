@@ -15,8 +15,7 @@ from .selection import moment
 
 COLUMNS = "v.outcome, v.technique, v.techniques, v.cause, v.score, v.rules, v.rules_version, v.reason"
 JOIN = (
-    "JOIN verdict v ON v.uid = m.uid"
-    " AND v.rules_version = (SELECT max(rules_version) FROM verdict WHERE uid = m.uid)"
+    "JOIN verdict v ON v.uid = m.uid AND v.rules_version = (SELECT max(rules_version) FROM verdict WHERE uid = m.uid)"
 )
 NAMES = msgspec.json.Decoder(tuple[str, ...])
 

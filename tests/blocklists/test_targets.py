@@ -166,9 +166,7 @@ def test_what_is_no_readable_file_is_a_fault(tmp_path: Path) -> None:
 
 
 def test_phrases_are_read(tmp_path: Path) -> None:
-    path = written(
-        tmp_path, "六四,zh-Hans,4 June,POLR,me,", "Tank Man,en,Tank Man,POLR,me,", header=PHRASES_HEADER
-    )
+    path = written(tmp_path, "六四,zh-Hans,4 June,POLR,me,", "Tank Man,en,Tank Man,POLR,me,", header=PHRASES_HEADER)
     assert check(path) == []
     assert load_phrases(path) == [
         Phrase("六四", "zh-Hans", "4 June", "POLR"),
@@ -204,17 +202,13 @@ def test_one_kind_of_list_is_not_taken_for_another(tmp_path: Path) -> None:
 
 BYTES = st.one_of(
     st.binary(max_size=80),
-    st.text(st.one_of(st.sampled_from(',"\n\r;=:/ '), st.characters(codec="utf-8")), max_size=80).map(
-        str.encode
-    ),
+    st.text(st.one_of(st.sampled_from(',"\n\r;=:/ '), st.characters(codec="utf-8")), max_size=80).map(str.encode),
 )
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(BYTES, st.booleans())
-def test_no_content_raises_anything_but_a_list_error(
-    tmp_path: Path, content: bytes, with_header: bool
-) -> None:
+def test_no_content_raises_anything_but_a_list_error(tmp_path: Path, content: bytes, with_header: bool) -> None:
     path = tmp_path / "fuzz.csv"
     path.write_bytes(HEADER.encode() + b"\n" + content if with_header else content)
     faults = check(path)

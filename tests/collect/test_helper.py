@@ -18,6 +18,7 @@ from .test_helper_protocol import BAD
 # One of certifi's own roots has the serial number 0.
 pytestmark = pytest.mark.filterwarnings("ignore:Parsed a serial number")
 
+
 def _play(folder: Path, scene: Callable[[World], Awaitable[Any]], **options: Any) -> Any:
     async def run() -> Any:
         async with open_world(folder, **options) as world:
@@ -46,9 +47,7 @@ def test_a_good_site_over_tls(tmp_path: Path) -> None:
         f"{OTHER}:443": refused,
         f"[{SIX}]:443": refused,
     }
-    assert reply["tls_handshake"] == {
-        f"{SITE}:443": {"server_name": "good.example", "status": True, "failure": None}
-    }
+    assert reply["tls_handshake"] == {f"{SITE}:443": {"server_name": "good.example", "status": True, "failure": None}}
     assert (reply["quic_handshake"], reply["http3_request"]) == ({}, None)
     assert reply["dns"] == {"failure": None, "addrs": [SITE, SIX]}
     assert reply["ip_info"] == {
@@ -74,9 +73,7 @@ def test_a_site_over_plain_http_is_dialled_at_both_ports(tmp_path: Path) -> None
         return await world.ask("http://good.example/huge", f"{OTHER}:80")
 
     reply = _play(tmp_path, scene)
-    assert set(reply["tcp_connect"]) == {
-        f"{host}:{port}" for host in (SITE, OTHER, f"[{SIX}]") for port in (80, 443)
-    }
+    assert set(reply["tcp_connect"]) == {f"{host}:{port}" for host in (SITE, OTHER, f"[{SIX}]") for port in (80, 443)}
     assert reply["tls_handshake"] == {
         f"{SITE}:443": {"server_name": "good.example", "status": False, "failure": "ssl_invalid_hostname"}
     }

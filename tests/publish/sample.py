@@ -73,9 +73,7 @@ def connection(at: float, flow: int, *, attempt: int = 0, reset: bool = False, t
                address: str = ADDRESS) -> list[AnyOperation]:  # fmt: skip
     """TCP and TLS and, without a reset, a page."""
     der = certificate()
-    connect = TCPConnect(
-        started=at, finished=at + 0.03, attempt=attempt, address=address, port=443, flow=flow
-    )
+    connect = TCPConnect(started=at, finished=at + 0.03, attempt=attempt, address=address, port=443, flow=flow)
     handshake = TLSHandshake(
         started=at + 0.03, finished=at + 0.06, attempt=attempt, address=address, port=443, flow=flow,
         server_name="example.com", failure="connection_reset" if reset else None,

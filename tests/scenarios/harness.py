@@ -101,9 +101,7 @@ def play(scenario: Scenario) -> Result:
 
 def world_of(scenario: Scenario) -> World:
     """The scenario's sites (by default one good one) and the control sites."""
-    controls = [
-        default_site(name, f"151.101.{n}.7", per_client={}) for n, name in enumerate(CONTROL_NAMES, 10)
-    ]
+    controls = [default_site(name, f"151.101.{n}.7", per_client={}) for n, name in enumerate(CONTROL_NAMES, 10)]
     six = [msgspec.structs.replace(c, addresses=(*c.addresses, f"2a04:4e42:{n}::7")) for n, c in enumerate(controls, 1)]
     empty = Site("empty.example", ("146.75.30.10",), status=204, http="serve", title="")
     return World([*(scenario.sites or (default_site(),)), *six, empty])

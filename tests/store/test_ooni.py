@@ -105,9 +105,7 @@ def request(url: Any = "https://www.example.org/", failure: Any = None, **more: 
 
 
 def redirect(location: str, code: int = 302, **more: Any) -> dict[str, Any]:
-    return request(**more) | {
-        "response": {"code": code, "headers_list": [["location", location]], "body": None}
-    }
+    return request(**more) | {"response": {"code": code, "headers_list": [["location", location]], "body": None}}
 
 
 # The samples
@@ -164,9 +162,7 @@ def test_samples_keep_what_the_rules_need() -> None:
 
 
 def test_who_when_and_what() -> None:
-    found = read(
-        document(input="HTTP://WWW.Example.org", measurement_uid="20240212.1_IT_abc", test_runtime=1.5)
-    )
+    found = read(document(input="HTTP://WWW.Example.org", measurement_uid="20240212.1_IT_abc", test_runtime=1.5))
     assert (found.uid, found.target, found.url) == ("20240212.1_IT_abc", "HTTP://WWW.Example.org",
                                                     "http://www.example.org/")  # fmt: skip
     assert (found.vantage.name, found.vantage.country, found.vantage.asn) == ("ooni:IT:AS137", "IT", 137)
@@ -526,14 +522,9 @@ def test_a_helper_that_said_nothing(said: Any) -> None:
     assert (failed.failure, failed.dns_known, failed.source) == ("connection_refused", False, "helper:ooni")
 
 
-@pytest.mark.parametrize(
-    "backend", ["https://th.example/", {"address": "https://th.example/", "type": "https"}]
-)
+@pytest.mark.parametrize("backend", ["https://th.example/", {"address": "https://th.example/", "type": "https"}])
 def test_the_name_of_the_helper(backend: Any) -> None:
-    assert (
-        control({"dns": {"addrs": []}}, test_helpers={"backend": backend}).source
-        == "helper:https://th.example/"
-    )
+    assert control({"dns": {"addrs": []}}, test_helpers={"backend": backend}).source == "helper:https://th.example/"
 
 
 @pytest.mark.parametrize(
@@ -556,9 +547,7 @@ def test_endpoints_of_the_control() -> None:
            "[2001:db8::1]:443": {"status": False}}  # fmt: skip
     tls = {f"{A}:443": {"status": False, "failure": "ssl_invalid_hostname", "server_name": "x.org"},
            "[2001:db8::1]:443": {"status": False}, f"{A}:80": None}  # fmt: skip
-    reply = control(
-        {"tcp_connect": tcp, "tls_handshake": tls, "ip_info": {A: {"asn": 64500}, "x": {"asn": 1}, B: 7}}
-    )
+    reply = control({"tcp_connect": tcp, "tls_handshake": tls, "ip_info": {A: {"asn": 64500}, "x": {"asn": 1}, B: 7}})
     assert [(e.address, e.port, e.tcp_failure, e.tls, e.tls_failure) for e in reply.endpoints] == [
         (A, 80, None, None, None), (B, 443, "unknown_failure: connect_error", None, None),
         ("2001:db8::1", 443, "unknown_failure: connect", False, "unknown_failure: tls"),
@@ -582,9 +571,7 @@ def test_page_of_the_control() -> None:
         "A page",
         (("Server", "x"),),
     )
-    bad = control(
-        {"http_request": {"status_code": -1, "body_length": -1, "failure": "dns_lookup_error"}}
-    ).page
+    bad = control({"http_request": {"status_code": -1, "body_length": -1, "failure": "dns_lookup_error"}}).page
     assert (bad.status, bad.body_length, bad.failure) == (0, -1, "dns_nxdomain_error")
 
 
@@ -631,11 +618,7 @@ JUNK = st.recursive(
 def places(value: Any) -> list[tuple[Any, Any]]:
     """Every (container, key) of a JSON value."""
     items = (
-        list(value.items())
-        if isinstance(value, dict)
-        else list(enumerate(value))
-        if isinstance(value, list)
-        else []
+        list(value.items()) if isinstance(value, dict) else list(enumerate(value)) if isinstance(value, list) else []
     )
     return [(value, key) for key, _ in items] + [place for _, inner in items for place in places(inner)]
 

@@ -42,9 +42,7 @@ def test_migrations_run_once(tmp_path: Path) -> None:
     with closing(sqlite3.connect(path)) as connection:
         assert connection.execute("SELECT name, applied FROM migration").fetchall() == before
         assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
-        tables = {
-            name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
-        }
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
     assert [name for name, _applied in before] == [name for name, _step in schema.MIGRATIONS]
     assert tables == {
         "migration", "meta", "measurement", "verdict", "daily", "body", "certificate", "series", "event",

@@ -38,9 +38,7 @@ def test_contents_that_are_gone_are_left_out() -> None:
         zlib.compress(b"{}"),
         zlib.compress(b"\xff"),
         zlib.compress(b"[" * 100_000),
-        zlib.compress(
-            b'{"uid":"a","time":"2026-01-01T00:00:00","target":"a","url":"","vantage":{"name":"v"}}'
-        ),
+        zlib.compress(b'{"uid":"a","time":"2026-01-01T00:00:00","target":"a","url":"","vantage":{"name":"v"}}'),
         zlib.compress(bytes(records.MAX_BYTES + 1)),
     ],
 )

@@ -134,10 +134,7 @@ def test_events_are_those_of_the_judge(tmp_path: Path) -> None:
             assert await store.events() == expected
             assert await store.series_states() == {(TARGET, "home"): state}
             assert await store.events(limit=2) == expected[-2:]
-            assert (
-                await store.events(target=TARGET, vantage="home", since=expected[3].detected_at)
-                == expected[3:]
-            )
+            assert await store.events(target=TARGET, vantage="home", since=expected[3].detected_at) == expected[3:]
             assert await store.events(until=expected[3].detected_at) == expected[:3]
             assert await store.events(target=OTHER) == await store.events(vantage="away") == []
         async with Store.open(tmp_path / "a.db") as store:
@@ -188,9 +185,7 @@ def test_other_rules_may_conclude_otherwise(tmp_path: Path) -> None:
 def test_the_daily_counts_equal_a_recount(tmp_path: Path) -> None:
     fate = random.Random(7)
     measurements = [
-        measurement(
-            number, target=fate.choice((TARGET, OTHER)), vantage=fate.choice("ab"), minutes=number * 17
-        )
+        measurement(number, target=fate.choice((TARGET, OTHER)), vantage=fate.choice("ab"), minutes=number * 17)
         for number in range(400)
     ]
 

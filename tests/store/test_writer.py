@@ -164,9 +164,7 @@ def test_a_full_database_loses_nothing(tmp_path: Path, monkeypatch: pytest.Monke
             connection = await store.call(lambda db: db)
             pages = await store.call(lambda db: db.execute("PRAGMA page_count").fetchone()[0])
             connection.execute(f"PRAGMA max_page_count = {pages}")
-            waiting = [
-                asyncio.ensure_future(store.save(whole(f"u{n}", os.urandom(9999)), OK)) for n in range(5)
-            ]
+            waiting = [asyncio.ensure_future(store.save(whole(f"u{n}", os.urandom(9999)), OK)) for n in range(5)]
             await until(lambda: store.failing is not None)
             await asyncio.sleep(0.1)
             assert store.failing == "database or disk is full" and store.queue_depth == 5
@@ -221,10 +219,7 @@ def test_a_full_disk_loses_nothing(small_disk: Path, monkeypatch: pytest.MonkeyP
             with contextlib.suppress(OSError), filler.open("wb", buffering=0) as file:
                 while True:
                     file.write(bytes(4096))
-            waiting = [
-                asyncio.ensure_future(store.save(whole(f"u{n}", os.urandom(20_000)), BLOCKED))
-                for n in range(5)
-            ]
+            waiting = [asyncio.ensure_future(store.save(whole(f"u{n}", os.urandom(20_000)), BLOCKED)) for n in range(5)]
             await until(lambda: store.failing is not None)
             await asyncio.sleep(0.1)
             assert not any(one.done() for one in waiting)

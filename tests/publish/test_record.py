@@ -1,0 +1,107 @@
+"""A measurement as JSON, and back."""
+
+import json
+from typing import Any
+
+import msgspec
+import pytest
+
+from monitor.judge.analyze import analyze
+from monitor.publish.record import NotOurs, as_json, document, read_json
+from probes.measurement import VantageFacts
+
+from . import sample
+
+
+def decoded(uid: str = "u") -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(as_json(*sample.resets(uid), version="1.2.3"))
+    return found
+
+
+def test_it_has_the_contracts_shape_on_one_line() -> None:
+    measurement, verdict = sample.resets()
+    line = as_json(measurement, verdict, version="1.2.3")
+    assert b"\n" not in line
+    found = json.loads(line)
+    assert found["uid"] == measurement.uid
+    assert found["time"] == "2026-01-31T12:00:00.123457Z"
+    assert found["target"] == "https://example.com/"
+    assert found["vantage"] == {
+        "name": "home", "kind": "direct", "country": "CN", "asn": 4134, "direction": "inside-out",
+    }  # fmt: skip
+    assert found["verdict"] == msgspec.to_builtins(verdict)
+    assert set(found["verdict"]) == {
+        "outcome", "technique", "techniques", "cause", "score", "rules", "rules_version", "reason",
+    }  # fmt: skip
+    assert found["software"] == {"name": "wallwatch", "version": "1.2.3"}
+    assert len(found["observations"]) == 4
+    assert found["observations"][0]["failure"] == "connection_reset"
+    assert found["observations"][0]["control_tls"] == "ok"
+    assert len(found["lookups"]) == 4
+    assert [reply["source"] for reply in found["control"]["replies"]] == [sample.HELPER, "vantage:reference"]
+    assert "simulated" not in found
+
+
+def test_control_is_null_where_there_is_none() -> None:
+    measurement, verdict = sample.calm()
+    bare = msgspec.structs.replace(measurement, control=())
+    assert document(bare, verdict, version="1")["control"] is None
+
+
+def test_a_simulated_one_says_so() -> None:
+    measurement, verdict = sample.calm(vantage=VantageFacts(name="demo", simulated=True))
+    assert document(measurement, verdict, version="1")["simulated"] is True
+
+
+@pytest.mark.parametrize("make", [sample.calm, sample.resets, sample.forged, sample.hostile])
+def test_what_is_read_back_is_judged_alike(make: Any) -> None:
+    measurement, verdict = make()
+    back = read_json(json.loads(as_json(measurement, verdict, version="1")))
+    expected = msgspec.structs.replace(measurement, bodies={}) if verdict.outcome == "ok" else measurement
+    assert back == expected
+    assert analyze(back, sample.NONE) == analyze(measurement, sample.NONE)
+
+
+def test_bodies_are_left_out_only_where_all_is_well() -> None:
+    measurement, verdict = sample.calm()
+    assert verdict.outcome == "ok"
+    assert read_json(document(measurement, verdict, version="1")).bodies == {}
+    bad = msgspec.structs.replace(verdict, outcome="insufficient")
+    assert read_json(document(measurement, bad, version="1")).bodies == measurement.bodies
+
+
+def spoilt(**changes: Any) -> dict[str, Any]:
+    found = decoded()
+    found["facts"].update(changes)
+    return found
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        None,
+        [],
+        {},
+        {"facts": None},
+        {"facts": {}},
+        {"facts": {"uid": "u\x1b[2J"}},
+        spoilt(time="yesterday"),
+        spoilt(time="2026-01-31T12:00:00"),
+        spoilt(uid=""),
+        spoilt(uid="another"),
+        spoilt(target="another"),
+        spoilt(operations=[{"type": "smtp", "started": 0, "finished": 0}]),
+        spoilt(operations=[{"started": 0}]),
+        spoilt(duration=10**400),
+        spoilt(bodies={"00": "not base64!"}),
+        spoilt(bodies={"00" * 32: "QUJD"}),
+        spoilt(certificates={"\x1b" * 32: "QUJD"}),
+        spoilt(vantage={"name": ""}),
+        spoilt(vantage="home"),
+    ],
+)
+def test_anything_else_is_refused_with_one_line(document: Any) -> None:
+    with pytest.raises(NotOurs) as refused:
+        read_json(document)
+    text = str(refused.value)
+    assert text and text.isprintable()
