@@ -2,6 +2,8 @@
 
 import asyncio
 import logging
+import random
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -34,6 +36,7 @@ from probes.trace import Limits
 
 log = logging.getLogger("wallwatch")
 SHIPPED = Path(__file__).resolve().parent.parent / "blocklists"
+_RECHECK, _RECHECK_FAULTY = 3600.0, 120.0  # seconds between checks of the helpers
 _LOOP_CHECK = 1.0  # seconds between looks at the event loop's lag
 
 
@@ -199,19 +202,20 @@ class Service:
         lists = self.engine.setup.targets.values()
         return list({t.name: t for targets in lists for t in targets}.values())
 
-    async def once(self) -> list[Result]:
-        """Every target once from every vantage, regardless of schedule; stored."""
+    async def once(self, progress: Callable[[int, int], None] = lambda _done, _all: None) -> list[Result]:
+        """Every target once from every vantage, regardless of schedule; stored. `progress` is told (done, all)."""
         await self.engine.check_control()
         results: list[Result] = []
+        pairs = [(t, v) for v in self.engine.measured_vantages() for t in self.all_targets() if t.url]
+        random.shuffle(pairs)
 
         async def one(target: Target, vantage: str) -> None:
             results.append(await self.measure(target, vantage))
+            progress(len(results), len(pairs))
 
         async with asyncio.TaskGroup() as group:
-            for vantage in self.engine.measured_vantages():
-                for target in self.all_targets():
-                    if target.url:
-                        group.create_task(one(target, vantage))
+            for target, vantage in pairs:
+                group.create_task(one(target, vantage))
         return results
 
     async def run(self) -> None:
@@ -276,7 +280,7 @@ class Service:
             self.metrics.event_loop_lag(max(0.0, loop.time() - before - _LOOP_CHECK))
             self.metrics.queue_depth(self.store.queue_depth)
             self.metrics.store_write(self.store.write_seconds)
-            if loop.time() - checked > 3600:
+            if loop.time() - checked > (_RECHECK_FAULTY if self.engine.control.faults else _RECHECK):
                 checked = loop.time()
                 await self.engine.check_control()
 
@@ -284,8 +288,9 @@ class Service:
         """Open the port. Raises OSError where it cannot be."""
         application = server.app(
             self.store, self.metrics, targets=self.all_targets(),
-            vantages=[v.facts for v in self.engine.setup.vantages],
+            vantages=[self.engine.vantages[name].facts for name in self.engine.measured_vantages()],
             simulated=self.engine.setup.simulated, ready=self._ready,
+            now=self.engine.setup.clock.now,
         )  # fmt: skip
         self._runner = web.AppRunner(application, access_log=None)
         await self._runner.setup()

@@ -2,6 +2,7 @@
 
 import ssl
 import warnings
+from base64 import b64decode
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -15,15 +16,12 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 
 from .address import parse
 
-# Some old roots, and whatever a peer may show, have a serial number of zero; that is no reason to speak up.
-warnings.filterwarnings("ignore", category=CryptographyDeprecationWarning, message="Parsed a serial number")
-
 INVALID_HOSTNAME = "ssl_invalid_hostname"
 UNKNOWN_AUTHORITY = "ssl_unknown_authority"
 INVALID_CERTIFICATE = "ssl_invalid_certificate"
 
 _REMEMBER = 4096  # chains
-_END = b"-----END CERTIFICATE-----"
+_BEGIN, _END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
 _GRAIN = 600  # seconds for which an answer on the same chain and name stands
 
 
@@ -52,7 +50,7 @@ class Authorities:
     def _failure(self, chain: tuple[bytes, ...], name: str, at: int) -> str | None:
         now = datetime.fromtimestamp(at, UTC)
         try:
-            leaf, *others = (x509.load_der_x509_certificate(der) for der in chain)
+            leaf, *others = (load(der) for der in chain)
             if not leaf.not_valid_before_utc - timedelta(seconds=_GRAIN) <= now <= leaf.not_valid_after_utc:
                 return INVALID_CERTIFICATE
             if self._good(leaf, others, _subject(name), max(now, leaf.not_valid_before_utc)):
@@ -77,11 +75,19 @@ class Authorities:
         return True
 
 
+def load(der: bytes) -> x509.Certificate:
+    """The certificate, whatever its serial number; raises ValueError where it is none."""
+    with warnings.catch_warnings():
+        # Some old roots, and whatever a peer may show, have a serial number of zero: no reason to speak up.
+        warnings.simplefilter("ignore", CryptographyDeprecationWarning)
+        return x509.load_der_x509_certificate(der)
+
+
 def _roots(pem: bytes) -> Iterator[x509.Certificate]:
     """Every root that can be read; one that a later version of the library refuses is left out."""
-    for part in pem.split(_END)[:-1]:
+    for part in pem.split(_BEGIN)[1:]:
         try:
-            yield x509.load_pem_x509_certificate(part + _END)
+            yield load(b64decode(part.partition(_END)[0]))
         except ValueError:
             continue
 
@@ -99,7 +105,7 @@ def _concrete(name: DNSName | IPAddress) -> DNSName | IPAddress:
 
 def _parses(der: bytes) -> bool:
     try:
-        x509.load_der_x509_certificate(der)
+        load(der)
     except ValueError:
         return False
     return True

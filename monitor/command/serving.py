@@ -41,8 +41,16 @@ def _say_control(made: Setup) -> None:
 async def _once(made: Setup) -> None:
     _say_control(made)
     async with _open(made.config) as store, Service(made, store=store) as service:
-        results = await service.once()
+        results = await service.once(progress_bar)
     print(summary(results))
+
+
+def progress_bar(done: int, total: int) -> None:
+    """Show how far long work has come, on a terminal only."""
+    if sys.stderr.isatty():
+        filled = 40 * done // max(1, total)
+        end = "\n" if done == total else ""
+        print(f"\r[{'#' * filled}{'.' * (40 - filled)}] {done}/{total}", end=end, file=sys.stderr, flush=True)
 
 
 def summary(results: list[Result]) -> str:

@@ -128,7 +128,8 @@ def probability(log10_odds: float) -> float:
 
 
 def _sentence(text: str) -> str:
-    return text[:1].upper() + text[1:]
+    first = text.split(" ", 1)[0]
+    return text if "." in first else text[:1].upper() + text[1:]
 
 
 __all__ = ["analyze", "differences", "judge", "plain_is_stopped"]

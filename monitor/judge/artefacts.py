@@ -3,7 +3,7 @@
 from itertools import combinations
 
 from probes.address import is_bogon
-from probes.certificate import INVALID_CERTIFICATE
+from probes.certificate import INVALID_CERTIFICATE, load
 from probes.dns import Response
 
 from .finding import Finding
@@ -140,13 +140,11 @@ def untrusted_certificate(case: Case) -> list[Finding]:
 
 
 def _self_signed(case: Case, chain: tuple[str, ...]) -> bool | None:
-    from cryptography import x509
-
     der = case.measurement.certificates.get(chain[0]) if chain else None
     if der is None:
         return None
     try:
-        leaf = x509.load_der_x509_certificate(der)
+        leaf = load(der)
     except ValueError:
         return None
     return leaf.issuer == leaf.subject

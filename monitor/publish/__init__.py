@@ -2,6 +2,8 @@
 
     text          words from the network, made safe to show: bounded, one line, no control characters
     evidence      Measurement → steps: what the vantage saw, and beside it what the control saw
+    operations    one recorded operation in words
+    replies       what the control said, and the vantage of itself, in words
     certificate   a certificate's subject, issuer and dates as text
     account       the steps and the verdict as plain text, for `wallwatch measure`
     record        Measurement + Verdict ↔ one line of JSON

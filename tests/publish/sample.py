@@ -3,6 +3,7 @@
 import hashlib
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -35,7 +36,9 @@ BODY = b"<html><title>Example</title><script>alert(1)</script></html>"
 HOSTILE = "<script>alert('x')</script>\x1b]0;owned\x07\x1b[2J\u202egnp\x9b31m\n\r\t\u2028" + "A" * 10_000
 NONE = Fingerprints([])
 VANTAGE = VantageFacts(name="home", country="CN", asn=4134)
-OK = Verdict(outcome="ok", rules=("ok.same_page",), rules_version=1, score=0.01, reason="The page is the same.")
+OK = Verdict(
+    outcome="ok", rules=("ok.same_page",), rules_version=1, score=0.01, reason="The page is the same."
+)
 
 
 def sha256(content: bytes) -> str:
@@ -73,7 +76,9 @@ def connection(at: float, flow: int, *, attempt: int = 0, reset: bool = False, t
                address: str = ADDRESS) -> list[AnyOperation]:  # fmt: skip
     """TCP and TLS and, without a reset, a page."""
     der = certificate()
-    connect = TCPConnect(started=at, finished=at + 0.03, attempt=attempt, address=address, port=443, flow=flow)
+    connect = TCPConnect(
+        started=at, finished=at + 0.03, attempt=attempt, address=address, port=443, flow=flow
+    )
     handshake = TLSHandshake(
         started=at + 0.03, finished=at + 0.06, attempt=attempt, address=address, port=443, flow=flow,
         server_name="example.com", failure="connection_reset" if reset else None,
@@ -130,7 +135,10 @@ def resets(uid: str = "20260131T120000.123457Z-reset", **changes: object) -> tup
     operations: list[AnyOperation] = []
     for attempt in range(4):
         at = attempt * 3.0
-        operations += [lookup(at, attempt=attempt), *connection(at + 0.02, attempt + 1, attempt=attempt, reset=True)]
+        operations += [
+            lookup(at, attempt=attempt),
+            *connection(at + 0.02, attempt + 1, attempt=attempt, reset=True),
+        ]
     made = measurement(uid, operations, **changes)  # type: ignore[arg-type]
     return made, analyze(made, NONE)
 
@@ -141,7 +149,12 @@ def forged(uid: str = "20260131T120000.123457Z-forged", **changes: object) -> tu
         lookup(first="31.13.94.37", second=ADDRESS),
         lookup(0.001, resolver="udp://8.8.8.8:53", first="31.13.94.38", second=ADDRESS),
         TCPConnect(
-            started=0.02, finished=10.02, address="31.13.94.37", port=443, flow=1, failure="generic_timeout_error"
+            started=0.02,
+            finished=10.02,
+            address="31.13.94.37",
+            port=443,
+            flow=1,
+            failure="generic_timeout_error",
         ),
     ]
     made = measurement(uid, operations, **changes)  # type: ignore[arg-type]
@@ -153,7 +166,7 @@ def hostile(uid: str = "20260131T120000.123457Z-hostile") -> tuple[Measurement, 
     body = HOSTILE.encode()
     der = certificate("<script>alert('x')</script>\x1b[2J")
     answer = Response(at=0.01, records=(Record(HOSTILE, HOSTILE), Record("CNAME", HOSTILE)), rcode=77)
-    where = {"address": ADDRESS, "port": 443, "flow": 1}
+    where: dict[str, Any] = {"address": ADDRESS, "port": 443, "flow": 1}
     operations: list[AnyOperation] = [
         DNSLookup(started=0, finished=0.1, engine=HOSTILE, resolver=HOSTILE, name=HOSTILE, query_type=HOSTILE,
                   server=HOSTILE, responses=(answer,), failure=HOSTILE),
@@ -166,7 +179,7 @@ def hostile(uid: str = "20260131T120000.123457Z-hostile") -> tuple[Measurement, 
         TCPConnect(started=1, finished=2, attempt=1, hop=1, address=HOSTILE, port=443, flow=2, failure=HOSTILE),
         TLSHandshake(started=2, finished=3, attempt=1, hop=1, address=HOSTILE, port=443, flow=2,
                      server_name=HOSTILE, failure=HOSTILE, alert=HOSTILE),
-    ]  # type: ignore[arg-type]  # fmt: skip
+    ]  # fmt: skip
     endpoint = ControlEndpoint(address=ADDRESS, port=443, tcp_failure=HOSTILE, tls=False, tls_failure=HOSTILE)
     replies = (
         ControlReply(source=f"helper:https://{HOSTILE}/", url=HOSTILE, addresses=(HOSTILE,), endpoints=(endpoint,),

@@ -78,7 +78,8 @@ def full() -> Metrics:
 
 def families(metrics: Metrics, accept: str = OPENMETRICS) -> dict[str, Metric]:
     text = metrics.render(accept)[0].decode()
-    found = read_openmetrics(text) if accept == OPENMETRICS else read_plain(text)
+    read = read_openmetrics if accept == OPENMETRICS else read_plain
+    found = read(text)
     return {family.name: family for family in found}
 
 
@@ -248,7 +249,12 @@ def test_pairs_above_the_limit_are_left_out_and_counted() -> None:
 
 def test_a_helper_is_labelled_by_its_name_and_never_by_an_address() -> None:
     metrics = Metrics()
-    for url in ("https://th.example:8443/x", "http://192.0.2.7:8081/", "http://[2001:db8::1]/", "http://[bad"):
+    for url in (
+        "https://th.example:8443/x",
+        "http://192.0.2.7:8081/",
+        "http://[2001:db8::1]/",
+        "http://[bad",
+    ):
         metrics.control_failed(url)
         metrics.control_failed(url)
     labels = [one.labels["helper"] for one in families(metrics)["wallwatch_control_failures"].samples]

@@ -5,8 +5,11 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from monitor.judge.analyze import analyze
+from monitor.judge.verdict import Verdict
 from monitor.publish.record import NotOurs, as_json, document, read_json
 from probes.measurement import VantageFacts
 
@@ -29,7 +32,7 @@ def test_it_has_the_contracts_shape_on_one_line() -> None:
     assert found["vantage"] == {
         "name": "home", "kind": "direct", "country": "CN", "asn": 4134, "direction": "inside-out",
     }  # fmt: skip
-    assert found["verdict"] == msgspec.to_builtins(verdict)
+    assert msgspec.convert(found["verdict"], Verdict) == verdict
     assert set(found["verdict"]) == {
         "outcome", "technique", "techniques", "cause", "score", "rules", "rules_version", "reason",
     }  # fmt: skip
@@ -105,3 +108,18 @@ def test_anything_else_is_refused_with_one_line(document: Any) -> None:
         read_json(document)
     text = str(refused.value)
     assert text and text.isprintable()
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@given(st.sampled_from(sorted(decoded()["facts"])), _JSON)
+def test_no_value_of_any_field_raises_anything_else(field: str, value: Any) -> None:
+    try:
+        read_json(spoilt(**{field: value}))
+    except NotOurs as error:
+        assert "\n" not in str(error)
