@@ -148,7 +148,8 @@ async def _tell(results: "asyncio.Queue[object]", outcomes: list[tuple[str, str,
             (measurement.target, measurement.vantage.name, measurement.time, verdict.outcome, verdict.technique)
         )
         what = f"{verdict.outcome} {verdict.technique or verdict.cause or ''}".strip()
-        print(f"{measurement.time:%H:%M:%S} SIMULATED {measurement.vantage.name:<14} {measurement.target:<36} {what}")
+        seen = f"{measurement.vantage.name:<14} {measurement.target:<36} {what}"
+        print(f"{measurement.time:%H:%M:%S} SIMULATED {seen:<85} stored {measurement.uid}")
         sys.stdout.flush()
 
 
