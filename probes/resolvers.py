@@ -93,11 +93,9 @@ async def _by_doh(
 ) -> None:
     addresses: list[str] = []
     if not resolver.bootstrap:
-        quiet = Trace(trace.network, trace.clock, trace.limits)
-        found = await dns.lookup(
-            quiet, resolver.url.host, "A", resolver="system", server=trace.network.nameservers()[0]
-        )
-        quiet.close()
+        with Trace(trace.network, trace.clock, trace.limits) as quiet:
+            server = trace.network.nameservers()[0]
+            found = await dns.lookup(quiet, resolver.url.host, "A", resolver="system", server=server)
         addresses = list(found.addresses())
     await dns_over_https.lookups(
         trace, name, query_types, resolver=resolver, authorities=authorities, addresses=addresses, hop=hop

@@ -1,6 +1,7 @@
 """The notebook of one measurement: its clock, the operations in the order they ended, and the ears left open."""
 
 from collections.abc import Callable
+from typing import Self
 
 import msgspec
 
@@ -50,6 +51,12 @@ class Trace:
         self._flows = 0
         self._ears: list[tuple[Callable[[], Operation], Operation]] = []
         self._listen_until = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
 
     def now(self) -> float:
         """Seconds since the measurement began."""

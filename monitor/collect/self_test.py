@@ -88,20 +88,23 @@ class SelfTester:
         return Trace(vantage.network, self._clock, self._limits)
 
     async def _visit(self, vantage: Vantage, url: URL) -> "_Visit":
-        visit, trace = _Visit(url.host), self._trace(vantage)
-        async with asyncio.TaskGroup() as group:
-            own = group.create_task(_ask(trace, vantage, url.host, "A"))
-            group.create_task(ask_others(trace, url.host, ("A",), resolvers=vantage.resolvers,
-                                         authorities=self._authorities, hop=0))  # fmt: skip
-        addresses = own.result().addresses()
-        visit.fake = any(kind(a) == "fake" for a in addresses)
-        visit.lookups = [op for op in (*trace.operations, *trace.pending()) if isinstance(op, DNSLookup)]
-        stream = await tcp.connect(trace, addresses[0], url.port) if addresses else None
-        if stream is not None:
-            visit.opened = True
-            await self._look(trace, stream, url, visit)
-            stream.close()
-        trace.close()
+        visit = _Visit(url.host)
+        with self._trace(vantage) as trace:
+            async with asyncio.TaskGroup() as group:
+                own = group.create_task(_ask(trace, vantage, url.host, "A"))
+                group.create_task(
+                    ask_others(
+                        trace, url.host, ("A",), resolvers=vantage.resolvers, authorities=self._authorities, hop=0
+                    )
+                )
+            addresses = own.result().addresses()
+            visit.fake = any(kind(a) == "fake" for a in addresses)
+            visit.lookups = [op for op in (*trace.operations, *trace.pending()) if isinstance(op, DNSLookup)]
+            stream = await tcp.connect(trace, addresses[0], url.port) if addresses else None
+            if stream is not None:
+                visit.opened = True
+                await self._look(trace, stream, url, visit)
+                stream.close()
         return visit
 
     async def _look(self, trace: Trace, stream: tcp.Stream, url: URL, visit: "_Visit") -> None:
@@ -112,9 +115,7 @@ class SelfTester:
         assert isinstance(step, tls.TLSHandshake)
         visit.untrusted = step.certificate_failure not in (None, INVALID_CERTIFICATE)
         if secured is not None and not visit.untrusted:
-            page = await http.fetch(
-                trace, secured, url, address=stream.address, port=stream.port, received=lambda: stream.received
-            )
+            page = await self._fetch(trace, secured, stream, url)
             visit.skew = self._skew(page.header("date"))
 
     def _skew(self, date: str) -> float | None:
@@ -127,49 +128,49 @@ class SelfTester:
 
     async def _is_empty(self, vantage: Vantage, url: URL) -> bool | None:
         """Whether the empty page is empty; None where it cannot be had at all."""
-        trace = self._trace(vantage)
-        addresses = [url.host] if url.is_address else list((await _ask(trace, vantage, url.host, "A")).addresses())
-        stream = await _connect_any(trace, addresses, url.port)
-        if stream is None:
-            return None
-        secured: tls.TLSStream | tcp.Stream | None = stream
-        if url.scheme == "https":
-            secured = await tls.handshake(trace, stream, url.host, authorities=self._authorities)
-        page = None
-        if secured is not None:
-            page = await http.fetch(
-                trace, secured, url, address=stream.address, port=stream.port, received=lambda: stream.received
-            )
-        stream.close()
-        trace.close()
+        with self._trace(vantage) as trace:
+            addresses = [url.host] if url.is_address else (await _ask(trace, vantage, url.host, "A")).addresses()
+            stream = await _connect_any(trace, addresses, url.port)
+            if stream is None:
+                return None
+            secured: tls.TLSStream | tcp.Stream | None = stream
+            if url.scheme == "https":
+                secured = await tls.handshake(trace, stream, url.host, authorities=self._authorities)
+            page = await self._fetch(trace, secured, stream, url) if secured is not None else None
+            stream.close()
         if page is None or page.failure or page.status >= 500:
             return None
         return page.status == 204 and page.body_length == 0
 
+    async def _fetch(
+        self, trace: Trace, secured: tls.TLSStream | tcp.Stream, below: tcp.Stream, url: URL
+    ) -> http.HTTPRoundTrip:
+        return await http.fetch(
+            trace, secured, url, address=below.address, port=below.port, received=lambda: below.received
+        )
+
     async def _ipv6(self, vantage: Vantage, urls: Sequence[URL]) -> bool | None:
         """True where one control address answers over IPv6, False where two do not, None where nobody knows."""
-        trace, failed = self._trace(vantage), 0
-        for url in urls:
-            found = await _ask(trace, vantage, url.host, "AAAA")
-            addresses = [a for a in found.addresses() if is_ipv6(a) and kind(a) == "global"]
-            if not addresses:
-                continue
-            stream = await tcp.connect(trace, addresses[0], url.port)
-            if stream is not None:
-                stream.close()
-                trace.close()
-                return True
-            failed += 1
-            if failed == 2:
-                break
-        trace.close()
-        return False if failed >= 2 else None
+        failed = 0
+        with self._trace(vantage) as trace:
+            for url in urls:
+                found = await _ask(trace, vantage, url.host, "AAAA")
+                addresses = [a for a in found.addresses() if is_ipv6(a) and kind(a) == "global"]
+                if not addresses:
+                    continue
+                stream = await tcp.connect(trace, addresses[0], url.port)
+                if stream is not None:
+                    stream.close()
+                    return True
+                failed += 1
+                if failed == 2:
+                    return False
+        return None
 
     async def _nat64(self, vantage: Vantage) -> tuple[str, ...]:
         """The network's NAT64 prefixes (/96 only), from the AAAA records that a DNS64 makes up (RFC 7050)."""
-        trace = self._trace(vantage)
-        found = await _ask(trace, vantage, _NAT64_NAME, "AAAA")
-        trace.close()
+        with self._trace(vantage) as trace:
+            found = await _ask(trace, vantage, _NAT64_NAME, "AAAA")
         made_up = [int(IPv6Address(a)) for a in found.addresses() if is_ipv6(a)]
         prefixes = {f"{IPv6Address(n & ~0xFFFFFFFF)}/96" for n in made_up if n & 0xFFFFFFFF in _NAT64_KNOWN}
         return tuple(sorted(prefixes))

@@ -188,10 +188,11 @@ def page_differs_only_here(case: Case) -> list[Finding]:
 def differs(case: Case, attempt: int) -> bool:
     """Whether the page of a try is somebody else's: unlike every control page, no bot wall, no bare refusal."""
     end = next(t for t in case.tries if t.attempt == attempt)
-    seen, pages = end.seen, control_page_of(case, end)
+    # A control that is itself refused (geoblock, bot wall) has not seen the site's page (rows 8 and 9).
+    seen, pages = end.seen, [p for p in control_page_of(case, end) if p.status < 400]
     if seen is None or not seen.got_page or vouched(case, end) or not pages:
         return False
     if case.is_site(seen.address, seen.hop) is False or any(same(case, seen, p) for p in pages):
         return False
-    refused = seen.status >= 400 and all(p.status < 400 for p in pages)
+    refused = seen.status >= 400
     return not refused and not is_false_positive(case, seen) and all(clearly_different(case, seen, p) for p in pages)

@@ -68,9 +68,7 @@ def _step(step: Step) -> list[str]:
     left = wrap(f"+{step.at:.3f} s  {step.what}", _LEFT - 1)
     left += _indented(step.vantage, _LEFT - 1)
     for certificate in step.certificates[:1]:
-        words = (
-            certificate.fault or f"for {certificate.subject}, by {certificate.issuer}, {certificate.dates}"
-        )
+        words = certificate.fault or f"for {certificate.subject}, by {certificate.issuer}, {certificate.dates}"
         left += _indented([Line(f"leaf: {words}")], _LEFT - 1)
     right = [row for line in step.control for row in _hanging(line.text, _RIGHT)]
     rows = []

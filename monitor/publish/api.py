@@ -23,9 +23,7 @@ def respond(document: dict[str, Any], *, simulated: bool, status: int = 200) -> 
     """A JSON response."""
     if simulated:
         document = {**document, "simulated": True}
-    return web.Response(
-        body=msgspec.json.encode(document) + b"\n", content_type="application/json", status=status
-    )
+    return web.Response(body=msgspec.json.encode(document) + b"\n", content_type="application/json", status=status)
 
 
 async def measurement(store: Store, uid: str, *, simulated: bool) -> web.Response:

@@ -51,9 +51,7 @@ class Part(msgspec.Struct, frozen=True, kw_only=True):
 
 def parts(measurement: Measurement) -> list[Part]:
     """All steps: the first look hop by hop, then the further tries. At most `MOST` steps."""
-    grouped = sorted(
-        _connections(measurement.operations), key=lambda ops: (ops[0].attempt, ops[0].hop, ops[0].started)
-    )
+    grouped = sorted(_connections(measurement.operations), key=lambda ops: (ops[0].attempt, ops[0].hop, ops[0].started))
     steps = [_step(measurement, number, ops) for number, ops in enumerate(grouped[:MOST], 1)]
     found = []
     for (attempt, hop), members in groupby(steps, key=lambda step: (step.attempt, step.hop)):

@@ -58,9 +58,7 @@ class Metrics:
 
     def _about(self, simulated: bool, version: str) -> None:
         self._gauge("build_info", "The version of Wallwatch.", "version").labels(version).set(1)
-        self._gauge("simulated", "1 when the network is simulated: nothing here is about the Internet.").set(
-            simulated
-        )
+        self._gauge("simulated", "1 when the network is simulated: nothing here is about the Internet.").set(simulated)
 
     def _measuring(self) -> None:
         self._measurements = self._counter("measurements", "Measurements.", "vantage", "outcome", "technique")
@@ -72,16 +70,10 @@ class Metrics:
         )  # fmt: skip
 
     def _vantage(self) -> None:
-        self._info = self._gauge(
-            "vantage_info", "A vantage point.", "vantage", "kind", "country", "asn", "as_name"
-        )
+        self._info = self._gauge("vantage_info", "A vantage point.", "vantage", "kind", "country", "asn", "as_name")
         self._up = self._gauge("vantage_up", "1 when the vantage passed its last self-test.", "vantage")
-        self._contact = self._gauge(
-            "vantage_last_contact_timestamp_seconds", "When it last measured.", "vantage"
-        )
-        self._missed = self._counter(
-            "jobs_missed", "Measurements that could not be begun in time.", "vantage"
-        )
+        self._contact = self._gauge("vantage_last_contact_timestamp_seconds", "When it last measured.", "vantage")
+        self._missed = self._counter("jobs_missed", "Measurements that could not be begun in time.", "vantage")
         self._control = self._counter("control_failures", "Requests that a control helper failed.", "helper")
 
     def _process(self) -> None:
@@ -90,9 +82,7 @@ class Metrics:
         self._queue = self._gauge("queue_depth", "Writes that wait for the store.")
         self._write = self._gauge("store_write_seconds", "How long the last write took to be on the disk.")
         self._spooled = self._gauge("spool_measurements", "Measurements that wait to be handed over.")
-        self._reload = self._gauge(
-            "config_last_reload_successful", "1 when the configuration was last read well."
-        )
+        self._reload = self._gauge("config_last_reload_successful", "1 when the configuration was last read well.")
         self._reload.set(1)
 
     def _gauge(self, name: str, about: str, *labels: str) -> Gauge:
@@ -112,9 +102,7 @@ class Metrics:
             self._operation(vantage, operation, exemplar)
         for took in _control_seconds(measurement):
             self._phase.labels(vantage, "control").observe(took, exemplar)
-        self._pairs.measured(
-            (measurement.target, vantage), verdict.outcome, measurement.time, verdict.technique
-        )
+        self._pairs.measured((measurement.target, vantage), verdict.outcome, measurement.time, verdict.technique)
         for event in events:
             self._event(event)
 
@@ -226,8 +214,7 @@ class Metrics:
 def _wants_openmetrics(accept: str) -> bool:
     kinds = [part.split(";") for part in accept.lower().split(",")]
     return any(
-        kind.strip() == "application/openmetrics-text"
-        and not any(p.strip() in ("q=0", "q=0.0") for p in parameters)
+        kind.strip() == "application/openmetrics-text" and not any(p.strip() in ("q=0", "q=0.0") for p in parameters)
         for kind, *parameters in kinds
     )
 

@@ -89,17 +89,13 @@ def since_words(cell: Cell, now: datetime) -> str:
 
 def matrix_page(found: Matrix, *, now: datetime, simulated: bool) -> str:
     """Every target at every vantage."""
-    return _render(
-        "matrix.html", simulated=simulated, title="Targets and vantage points", matrix=found, now=now
-    )
+    return _render("matrix.html", simulated=simulated, title="Targets and vantage points", matrix=found, now=now)
 
 
 def pair_page(target: str, vantage: str, rows: Sequence[Row], *, now: datetime, simulated: bool) -> str:
     """The recent measurements of a target at a vantage, newest first."""
     title = f"{printable(target, 80)} at {printable(vantage, 64)}"
-    return _render(
-        "pair.html", simulated=simulated, title=title, target=target, vantage=vantage, rows=rows, now=now
-    )
+    return _render("pair.html", simulated=simulated, title=title, target=target, vantage=vantage, rows=rows, now=now)
 
 
 def evidence_page(measurement: Measurement, verdict: Verdict, *, simulated: bool) -> str:

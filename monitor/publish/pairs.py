@@ -98,9 +98,7 @@ class Pairs(Collector):
         for target, (site, category) in targets:
             info.samples.append(_sample("info", {"target": target, "site": site, "category": category}, 1))
         yield info
-        yield GaugeMetricFamily(
-            "wallwatch_targets_left_out", "Pairs above per_target_limit, without series.", left_out
-        )
+        yield GaugeMetricFamily("wallwatch_targets_left_out", "Pairs above per_target_limit, without series.", left_out)
 
 
 def _families(rows: list[tuple[Key, Pair]]) -> Iterator[Metric]:

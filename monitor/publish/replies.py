@@ -91,14 +91,10 @@ def _dns(who: str, reply: ControlReply, query_type: str) -> Line:
         return Line(f"{who}: said nothing of DNS")
     if reply.dns_failure is not None:
         return Line(f"{who}: {printable(reply.dns_failure, 80)}", "bad")
-    wanted = [
-        a for a in reply.addresses if query_type not in ("A", "AAAA") or (":" in a) == (query_type == "AAAA")
-    ]
+    wanted = [a for a in reply.addresses if query_type not in ("A", "AAAA") or (":" in a) == (query_type == "AAAA")]
     if wanted:
         return Line(f"{who}: " + ", ".join(printable(a, 64) for a in wanted[:12]))
-    return Line(
-        f"{who}: no address" if not reply.addresses else f"{who}: no {printable(query_type, 10)} address"
-    )
+    return Line(f"{who}: no address" if not reply.addresses else f"{who}: no {printable(query_type, 10)} address")
 
 
 def _endpoint(who: str, endpoint: ControlEndpoint) -> Line:

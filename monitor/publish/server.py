@@ -77,9 +77,7 @@ class _Site:
 
     async def matrix(self, _request: web.Request) -> web.Response:
         found = await self._matrix()
-        return _html(
-            await asyncio.to_thread(pages.matrix_page, found, now=self._now(), simulated=self._simulated)
-        )
+        return _html(await asyncio.to_thread(pages.matrix_page, found, now=self._now(), simulated=self._simulated))
 
     async def _matrix(self) -> Matrix:
         rows, states = await asyncio.gather(self._store.newest(), self._store.series_states())
@@ -103,15 +101,11 @@ class _Site:
 
     async def body(self, request: web.Request) -> web.Response:
         digest = request.match_info["sha256"]
-        found = (
-            await self._store.measurement(request.match_info["uid"]) if _SHA256.fullmatch(digest) else None
-        )
+        found = await self._store.measurement(request.match_info["uid"]) if _SHA256.fullmatch(digest) else None
         if found is None or digest not in found[0].bodies:
             raise web.HTTPNotFound(reason="no such body was kept")
         headers = {"Content-Disposition": f'attachment; filename="{digest}.bin"'}
-        return web.Response(
-            body=found[0].bodies[digest], content_type="application/octet-stream", headers=headers
-        )
+        return web.Response(body=found[0].bodies[digest], content_type="application/octet-stream", headers=headers)
 
     async def metrics(self, request: web.Request) -> web.Response:
         body, kind = await asyncio.to_thread(self._metrics.render, request.headers.get("Accept", ""))
@@ -158,16 +152,12 @@ def _errors_of(simulated: bool) -> Middleware:
             return _error(request, error.status, error.reason, simulated, error.headers.get("Allow"))
         except Exception:
             log.exception("%s could not be answered", request.path)
-            return _error(
-                request, 500, "this could not be answered; the service's log says why", simulated, None
-            )
+            return _error(request, 500, "this could not be answered; the service's log says why", simulated, None)
 
     return errors
 
 
-def _error(
-    request: web.Request, status: int, reason: str, simulated: bool, allow: str | None
-) -> web.Response:
+def _error(request: web.Request, status: int, reason: str, simulated: bool, allow: str | None) -> web.Response:
     if request.path.startswith("/api/"):
         response = api.respond({"error": reason}, simulated=simulated, status=status)
     else:

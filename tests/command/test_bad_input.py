@@ -91,7 +91,9 @@ def test_missing_configuration(home: Path, capsys: pytest.CaptureFixture[str]) -
 
 
 def test_malformed_list_line(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (home / "list.csv").write_text(f"{HEADER}\nhttps://a.example/,NEWS,,2026-01-01,me,\nhttps://b,NOPE,,2026-01-01,me,\n")
+    (home / "list.csv").write_text(
+        f"{HEADER}\nhttps://a.example/,NEWS,,2026-01-01,me,\nhttps://b,NOPE,,2026-01-01,me,\n"
+    )
     config(home, "")
     for command in (["run", "--once"], ["lists", "check", "list.csv"]):
         lines = refused(capsys, *command)

@@ -36,9 +36,7 @@ BODY = b"<html><title>Example</title><script>alert(1)</script></html>"
 HOSTILE = "<script>alert('x')</script>\x1b]0;owned\x07\x1b[2J\u202egnp\x9b31m\n\r\t\u2028" + "A" * 10_000
 NONE = Fingerprints([])
 VANTAGE = VantageFacts(name="home", country="CN", asn=4134)
-OK = Verdict(
-    outcome="ok", rules=("ok.same_page",), rules_version=1, score=0.01, reason="The page is the same."
-)
+OK = Verdict(outcome="ok", rules=("ok.same_page",), rules_version=1, score=0.01, reason="The page is the same.")
 
 
 def sha256(content: bytes) -> str:
@@ -76,9 +74,7 @@ def connection(at: float, flow: int, *, attempt: int = 0, reset: bool = False, t
                address: str = ADDRESS) -> list[AnyOperation]:  # fmt: skip
     """TCP and TLS and, without a reset, a page."""
     der = certificate()
-    connect = TCPConnect(
-        started=at, finished=at + 0.03, attempt=attempt, address=address, port=443, flow=flow
-    )
+    connect = TCPConnect(started=at, finished=at + 0.03, attempt=attempt, address=address, port=443, flow=flow)
     handshake = TLSHandshake(
         started=at + 0.03, finished=at + 0.06, attempt=attempt, address=address, port=443, flow=flow,
         server_name="example.com", failure="connection_reset" if reset else None,

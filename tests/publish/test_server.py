@@ -299,9 +299,7 @@ def test_health_and_readiness(tmp_path: Path) -> None:
 
 def test_metrics_are_negotiated(tmp_path: Path) -> None:
     async def use(running: Served) -> None:
-        _status, text, headers = await running.get(
-            "/metrics", Accept="application/openmetrics-text;version=1.0.0"
-        )
+        _status, text, headers = await running.get("/metrics", Accept="application/openmetrics-text;version=1.0.0")
         assert text.endswith("# EOF\n")
         assert headers["Content-Type"].startswith("application/openmetrics-text")
         _status, text, headers = await running.get("/metrics")
