@@ -19,6 +19,8 @@ from apscheduler.triggers.interval import IntervalTrigger
 from blocklists import Target
 from probes.clock import Clock
 
+_EPOCH, _US = datetime.fromtimestamp(0, UTC), timedelta(microseconds=1)
+
 
 class Round(msgspec.Struct, frozen=True):
     """One list from one vantage."""
@@ -52,7 +54,9 @@ def phase(vantage: str, list_name: str, every: float) -> float:
 
 def slot(moment: datetime, every: float, offset: float) -> datetime:
     """The beginning of the slot that holds a moment."""
-    return datetime.fromtimestamp((moment.timestamp() - offset) // every * every + offset, UTC)
+    # In whole microseconds, so that the slot of a slot's own beginning is itself.
+    since, period, shift = (moment - _EPOCH) // _US, timedelta(seconds=every) // _US, timedelta(seconds=offset) // _US
+    return _EPOCH + ((since - shift) // period * period + shift) * _US
 
 
 class Schedule:

@@ -25,7 +25,7 @@ NEWS, NEWS_2, NEWS_6 = "151.101.64.81", "151.101.128.81", "2620:149:af0::10"
 CALM = "93.184.215.14"
 FORGED, FORGED_6 = "31.13.94.37", "2a03:2880:f10c:83:face:b00c:0:25de"
 NOBODY = "203.1.2.3"  # runs nothing
-LIMITS = Limits(timeout=0.5, dns_timeout=0.5, listen=0.3)
+LIMITS = Limits(timeout=0.5, dns_timeout=0.5, listen=0.15)
 
 SITES = (
     Site("www.news.test", (NEWS, NEWS_2, NEWS_6), title="The News", http="serve"),

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from typing import cast
 
 from monitor.demo.censor import Rule
 from monitor.demo.opening import Opening, host_name, parse_opening, server_name
@@ -37,10 +38,9 @@ def test_a_service_on_loopback_has_an_address_of_the_world() -> None:
 def test_a_service_over_udp() -> None:
     class Echo(asyncio.DatagramProtocol):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
-            self.transport = transport
+            self.transport = cast(asyncio.DatagramTransport, transport)
 
         def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-            assert isinstance(self.transport, asyncio.DatagramTransport)
             self.transport.sendto(data, addr)
 
     async def run() -> None:
