@@ -22,6 +22,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = _parser().parse_args(argv)
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     logging.getLogger("wallwatch").setLevel(logging.INFO)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # missed jobs are counted, see the metrics
     try:
         return int(arguments.run(arguments) or 0)
     except (ConfigError, command.BadInput) as error:

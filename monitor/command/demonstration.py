@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from blocklists import Target, load, load_fingerprints
+from monitor.collect.collect import Result
 from monitor.collect.helper import Helper
 from monitor.collect.vantage import Vantage
 from monitor.config import host_port, parse_document
@@ -26,6 +27,7 @@ from probes.resolvers import parse_resolvers
 from probes.trace import Limits
 
 from .inputs import BadInput
+from .serving import stop_on_signal
 
 LIMITS = Limits(timeout=1.5, dns_timeout=1.0, listen=0.3)  # loopback is near
 _RESOLVERS = ("system", "udp://8.8.8.8:53", "https://dns.example/dns-query?bootstrap=9.9.9.9")
@@ -114,49 +116,52 @@ def _controls(world: World) -> tuple[Target, ...]:
 
 
 async def _run(service: Service, censors: story.Censors, length: float, *, endless: bool) -> int:
-    outcomes: list[tuple[str, str, object, str, str | None]] = []
-    results: asyncio.Queue[object] = asyncio.Queue()
-    service.on_result.append(results)  # type: ignore[arg-type]
+    results: list[Result] = []
+    queue: asyncio.Queue[Result] = asyncio.Queue()
+    service.on_result.append(queue)
+    await service.serve()
+    host = service.engine.config.listen[0]
+    print(f"SIMULATED: nothing here is the real Internet. http://{host}:{service.port}/", file=sys.stderr)
+    stop_on_signal(service.stop)
     async with asyncio.TaskGroup() as group:
-        await service.serve()
         running = group.create_task(service.run())
-        listening = group.create_task(_tell(results, outcomes))
-        host = service.engine.config.listen[0]
-        print(f"SIMULATED: nothing here is the real Internet. http://{host}:{service.port}/", file=sys.stderr)
-        await asyncio.sleep(length * story.CHANGE)
-        censors.change(service.engine.setup.clock.now())
-        print("SIMULATED: the story turns: two blocks begin, two end", file=sys.stderr)
-        await asyncio.sleep(length * (1 - story.CHANGE))
-        if endless:
-            await running
-        service.stop()
+        telling = group.create_task(_tell(queue, results))
+        turning = group.create_task(_turn(service, censors, length))
+        if not endless:
+            await asyncio.sleep(length)
+            service.stop()
         await running
-        listening.cancel()
+        telling.cancel()
+        turning.cancel()
     seen = story.Seen(
-        outcomes=outcomes, events=await service.store.events(), states=await service.store.series_states(),  # type: ignore[arg-type]
+        results=results, events=await service.store.events(), states=await service.store.series_states(),
         changed_at=censors.changed_at,
     )  # fmt: skip
-    return report(seen)
+    return 0 if endless else report(seen)
 
 
-async def _tell(results: "asyncio.Queue[object]", outcomes: list[tuple[str, str, object, str, str | None]]) -> None:
-    """Print every result as it comes."""
+async def _turn(service: Service, censors: story.Censors, length: float) -> None:
+    """The turn of the story."""
+    await asyncio.sleep(length * story.CHANGE)
+    censors.change(service.engine.setup.clock.now())
+    print("SIMULATED: the story turns: two blocks begin, two end", file=sys.stderr)
+
+
+async def _tell(queue: asyncio.Queue[Result], results: list[Result]) -> None:
+    """Print every result as it comes; it is stored by then."""
     while True:
-        result = await results.get()
-        measurement, verdict = result.measurement, result.verdict  # type: ignore[attr-defined]
-        outcomes.append(
-            (measurement.target, measurement.vantage.name, measurement.time, verdict.outcome, verdict.technique)
-        )
+        result = await queue.get()
+        results.append(result)
+        measurement, verdict = result.measurement, result.verdict
         what = f"{verdict.outcome} {verdict.technique or verdict.cause or ''}".strip()
         seen = f"{measurement.vantage.name:<14} {measurement.target:<36} {what}"
-        print(f"{measurement.time:%H:%M:%S} SIMULATED {seen:<85} stored {measurement.uid}")
-        sys.stdout.flush()
+        print(f"{measurement.time:%H:%M:%S} SIMULATED {seen:<85} stored {measurement.uid}", flush=True)
 
 
 def report(seen: story.Seen) -> int:
     """Print what was found against what was simulated; the exit code."""
     found, faults = story.compare(seen)
-    print(f"\nSIMULATED: {len(seen.outcomes)} measurements; {len(found)} of {len(story.PLAYED)} simulated blocks found")
+    print(f"\nSIMULATED: {len(seen.results)} measurements; {len(found)} of {len(story.PLAYED)} simulated blocks found")
     for line in found:
         print(f"  found   {line}")
     for line in faults:

@@ -5,6 +5,7 @@ import asyncio
 import signal
 import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 
 from monitor.collect.collect import Result
@@ -70,7 +71,7 @@ def summary(results: list[Result]) -> str:
 async def _serve(made: Setup) -> None:
     _say_control(made)
     async with _open(made.config) as store, Service(made, store=store) as service:
-        _stop_on_signal(service.stop)
+        stop_on_signal(service.stop)
         try:
             await service.serve()
             print(f"wallwatch: serving on http://{made.config.listen[0]}:{service.port}/", file=sys.stderr)
@@ -80,9 +81,10 @@ async def _serve(made: Setup) -> None:
             raise BadInput(f"{made.config.path}: service.listen: {host}:{port}: {error.strerror or error}") from None
 
 
-def _stop_on_signal(stop: object) -> None:
+def stop_on_signal(stop: Callable[[], None]) -> None:
+    """Call `stop` when the process is asked to end."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop)  # type: ignore[arg-type]
+        asyncio.get_running_loop().add_signal_handler(number, stop)
 
 
 def helper(arguments: argparse.Namespace) -> int:
@@ -112,7 +114,7 @@ async def _help(config: Config, listen: tuple[str, int], neutral: list[tuple[str
     except OSError as error:
         raise BadInput(f"helper.listen: {listen[0]}:{listen[1]}: {error.strerror or error}") from None
     ended = asyncio.Event()
-    _stop_on_signal(ended.set)
+    stop_on_signal(ended.set)
     print(f"wallwatch: helper on http://{listen[0]}:{server.port}/", file=sys.stderr)
     await ended.wait()
     await server.stop()

@@ -27,6 +27,7 @@ from .world import World
 
 _HERE = "127.0.0.1"
 _BACKLOG = 1024  # connections
+_LAST_ARRIVALS = 0.01  # seconds: what the kernel had accepted when we stopped is handed over, and then cut
 _STUB_TIMEOUT = 5.0  # seconds, resolv.conf(5)
 
 
@@ -73,6 +74,7 @@ class SimulatedNetwork:
             target = doors.listening if becomes == "open" else doors.closed
             await asyncio.get_running_loop().sock_connect(sock, target)
         except BaseException:
+            doors.connections.pop(sock.getsockname()[1], None)
             sock.close()
             raise
         return sock
@@ -167,6 +169,7 @@ class _Doors:
         self._server.close()
         self._udp.close()
         self._unlistened.close()
+        await asyncio.sleep(_LAST_ARRIVALS)
         for task in self._connected:
             task.cancel()
         await asyncio.gather(*self._connected, return_exceptions=True)

@@ -3,12 +3,13 @@
 Everything here is simulated, and everything that shows it says so.
 """
 
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import msgspec
 
+from monitor.collect.collect import Result
 from monitor.judge.detect import Event, State
-from monitor.judge.verdict import STOPPED
+from monitor.judge.verdict import INTERFERED, STOPPED
 
 from .censor import Censor, Rule
 from .sites import FORGED
@@ -93,7 +94,7 @@ class Censors:
 class Seen(msgspec.Struct, kw_only=True):
     """What the service found: every outcome, the events and the states at the end."""
 
-    outcomes: list[tuple[str, str, datetime, str, str | None]]  # target, vantage, time, outcome, technique
+    results: list[Result]
     events: list[Event]
     states: dict[tuple[str, str], State]
     changed_at: datetime | None
@@ -108,9 +109,12 @@ def compare(seen: Seen) -> tuple[list[str], list[str]]:
         what = f"{expected.vantage:<14} {expected.target:<36} {expected.technique}{_when(expected)}"
         (faults if missing else found).append(f"{what}{': ' + missing if missing else ''}")
     played = {(e.target, e.vantage) for e in PLAYED}
-    for target, vantage, at, outcome, technique in seen.outcomes:
-        if (target, vantage) not in played and outcome in (*STOPPED, "impaired"):
-            faults.append(f"{vantage:<14} {target:<36} innocent, and called {outcome} ({technique}) at {at:%H:%M:%S}")
+    for result in seen.results:
+        measurement, verdict = result.measurement, result.verdict
+        target, vantage = measurement.target, measurement.vantage.name
+        if (target, vantage) not in played and verdict.outcome in INTERFERED:
+            what = f"{verdict.outcome} ({verdict.technique}) at {measurement.time:%H:%M:%S}"
+            faults.append(f"{vantage:<14} {target:<36} innocent, and called {what}")
     for event in seen.events:
         if (event.target, event.vantage) not in played:
             faults.append(f"{event.vantage:<14} {event.target:<36} innocent, and has an event: {event.kind}")
@@ -124,8 +128,8 @@ def _when(expected: Expected) -> str:
 def _missing(expected: Expected, seen: Seen) -> str:
     """What was not found of one block; empty where all was."""
     key = (expected.target, expected.vantage)
-    mine = [(outcome, t) for target, vantage, _at, outcome, t in seen.outcomes if (target, vantage) == key]
-    techniques = {t for outcome, t in mine if outcome in STOPPED}
+    mine = [r.verdict for r in seen.results if (r.measurement.target, r.measurement.vantage.name) == key]
+    techniques = {v.technique for v in mine if v.outcome in STOPPED}
     if not any((t or "").startswith(expected.technique) for t in techniques):
         return f"not seen; saw {sorted(t or '' for t in techniques) or 'no block'}"
     state = seen.states.get(key)
@@ -137,8 +141,12 @@ def _missing(expected: Expected, seen: Seen) -> str:
         return f"{len(events)} events too many" if events else ""
     if [e.kind for e in events] != [kind]:
         return f"expected one event {kind}, found {[e.kind for e in events]}"
-    return "" if _holds(events[0], seen.changed_at) else "the event's interval does not hold the moment of the change"
+    return "" if _holds(events[0], seen) else "the event's interval does not hold the moment of the change"
 
 
-def _holds(event: Event, moment: datetime | None) -> bool:
-    return moment is not None and event.after is not None and event.after <= moment <= event.before
+def _holds(event: Event, seen: Seen) -> bool:
+    """Whether the change lies in the interval; a measurement's time is its beginning, and it may have begun before."""
+    durations = {r.measurement.uid: r.measurement.duration for r in seen.results}
+    slack = timedelta(seconds=max((durations.get(uid, 0.0) for uid in event.witness), default=0.0))
+    moment = seen.changed_at
+    return moment is not None and event.after is not None and event.after <= moment <= event.before + slack
