@@ -147,6 +147,11 @@ class Engine:
         """One measurement now."""
         return await self.collector.measure(target, self.vantages[vantage_name])
 
+    async def load_residuals(self, store: Store) -> None:
+        """Take over which addresses rest, from an earlier process or from one beside this."""
+        for egress in {v.egress for v in self.vantages.values()}:
+            self.residual.load(egress, await store.residuals(egress, self.setup.clock.now()))
+
     async def check_control(self) -> dict[str, str]:
         """Which helpers are not used, and why; said in the log."""
         faults = await self.control.check(self.setup.controls)
@@ -180,9 +185,7 @@ class Service:
     async def __aenter__(self) -> Self:
         await self.engine.__aenter__()
         self.engine.residual.keep_in(self.store.set_residual)
-        for egress in {v.egress for v in self.engine.vantages.values()}:
-            now = self.engine.setup.clock.now()
-            self.engine.residual.load(egress, await self.store.residuals(egress, now))
+        await self.engine.load_residuals(self.store)
         self.metrics.set_targets([(t.name, t.site, t.category) for t in self.all_targets()])
         for vantage in self.engine.vantages.values():
             facts = vantage.facts
@@ -266,6 +269,7 @@ class Service:
         await self.measure(target, vantage)
 
     async def _before_round(self, vantage: str) -> None:
+        await self.engine.load_residuals(self.store)
         _at, test = await self.engine.collector.tester.test(self.engine.vantages[vantage])
         self.metrics.vantage_up(vantage, is_usable(test))
         if not is_usable(test):

@@ -40,13 +40,12 @@ def _target(url: str) -> Target:
 
 async def _measure(engine: Engine, targets: list[Target], vantages: list[str], style: str) -> None:
     try:
-        store = Store.open(engine.config.database)
+        store = Store.open(engine.config.database, shared=True)
     except StoreError as error:
         raise BadInput(str(error)) from None
     async with store, engine:
         engine.residual.keep_in(store.set_residual)
-        for egress in {v.egress for v in engine.vantages.values()}:
-            engine.residual.load(egress, await store.residuals(egress, engine.setup.clock.now()))
+        await engine.load_residuals(store)
         if not engine.control.configured:
             print("wallwatch: no control is configured: unexplained failures are insufficient", file=sys.stderr)
         await engine.check_control()

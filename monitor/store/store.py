@@ -34,7 +34,7 @@ class Store:
         self._readers = Readers(path)
 
     @classmethod
-    def open(cls, path: Path, *, simulated: bool = False, read_only: bool = False) -> Self:
+    def open(cls, path: Path, *, simulated: bool = False, read_only: bool = False, shared: bool = False) -> Self:
         """Open a database, or make it; blocks. Raises StoreError.
 
         `simulated`: it holds, or shall hold, measurements of a simulated network; never both kinds.
@@ -43,11 +43,12 @@ class Store:
         if read_only:
             database.check_readable(path, simulated=simulated)
             return cls(path, simulated=simulated)
-        lock = Lock(path)
+        lock = None if shared else Lock(path)
         try:
             connection = database.open_writer(path, simulated=simulated)
         except StoreError:
-            lock.release()
+            if lock is not None:
+                lock.release()
             raise
         return cls(path, simulated=simulated, lock=lock, writer=Writer(connection))
 

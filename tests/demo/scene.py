@@ -1,6 +1,5 @@
 """A small world for the tests, and the real probes sent into it."""
 
-import warnings
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,7 +24,7 @@ NEWS, NEWS_2, NEWS_6 = "151.101.64.81", "151.101.128.81", "2620:149:af0::10"
 CALM = "93.184.215.14"
 FORGED, FORGED_6 = "31.13.94.37", "2a03:2880:f10c:83:face:b00c:0:25de"
 NOBODY = "203.1.2.3"  # runs nothing
-LIMITS = Limits(timeout=0.5, dns_timeout=0.5, listen=0.15)
+LIMITS = Limits(timeout=0.4, dns_timeout=0.3, listen=0.12)
 
 SITES = (
     Site("www.news.test", (NEWS, NEWS_2, NEWS_6), title="The News", http="serve"),
@@ -115,8 +114,7 @@ async def scene(
 
 
 def authorities_of(world: World) -> Authorities:
-    with NamedTemporaryFile(suffix=".pem") as file, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # one of certifi's roots has the serial number 0
+    with NamedTemporaryFile(suffix=".pem") as file:
         file.write(world.authority_pem)
         file.flush()
         return Authorities(Path(file.name))

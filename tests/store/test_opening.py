@@ -5,6 +5,7 @@ import sqlite3
 import subprocess
 import sys
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -150,3 +151,14 @@ def test_a_reader_cannot_write(tmp_path: Path) -> None:
             assert (store.failing, store.queue_depth, store.write_seconds) == (None, 0, 0.0)
 
     asyncio.run(main())
+
+
+def test_a_measure_beside_the_service_may_note_residual_blocking(tmp_path: Path) -> None:
+    async def play() -> dict[tuple[str, int], object]:
+        path, now = tmp_path / "a.db", datetime.now(UTC)
+        async with Store.open(path) as service:
+            async with Store.open(path, shared=True) as beside:
+                await beside.set_residual("wg0", "203.0.113.5", 443, now + timedelta(seconds=60), "uid")
+            return dict(await service.residuals("wg0", now))
+
+    assert set(asyncio.run(play())) == {("203.0.113.5", 443)}
