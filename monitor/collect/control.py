@@ -11,7 +11,7 @@ import aiohttp
 import msgspec
 
 from blocklists import Target
-from probes.address import is_bogon
+from probes.address import embedded_ipv4, is_bogon
 from probes.clock import Clock
 from probes.control_reply import ReplyError, read_reply
 from probes.http import USER_AGENT
@@ -54,7 +54,7 @@ class Control:
 
     async def ask(self, url: URL, addresses: Sequence[str], *, fresh: bool = False) -> list[ControlReply]:
         """One reply per source: one helper (two where `fresh`), and the reference vantage. Never raises."""
-        wanted = [a for a in dict.fromkeys(addresses) if not is_bogon(a)][:16]
+        wanted = [a for a in dict.fromkeys(embedded_ipv4(a) for a in addresses) if not is_bogon(a)][:16]
         tasks = []
         async with asyncio.TaskGroup() as group:
             if self._helpers:

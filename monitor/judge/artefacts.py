@@ -10,6 +10,7 @@ from .finding import Finding
 from .observe import Answer, Case
 from .pages import is_blockpage
 
+NOERROR, NXDOMAIN = 0, 3  # DNS response codes, RFC 1035 section 4.1.1
 PROOF = 3.0  # log10 likelihood ratio given to an artefact
 
 
@@ -35,15 +36,15 @@ def two_answers(case: Case) -> list[Finding]:
 
 
 def _usable(answer: Answer) -> list[Response]:
-    return [r for r in answer.responses if not r.malformed and (r.rcode == 3 or r.rcode == 0)]
+    return [r for r in answer.responses if not r.malformed and r.rcode in (NOERROR, NXDOMAIN)]
 
 
 def _liar(case: Case, answer: Answer, one: Response, other: Response) -> Response | None:
     """The answer that fails, where two contradict; None where they agree or nobody can say which is false."""
     ours, theirs = set(one.addresses()), set(other.addresses())
-    if (one.rcode == other.rcode and (ours & theirs or not ours or not theirs)) or not ours | theirs:
+    if (one.rcode == other.rcode and ours & theirs) or not ours | theirs:
         return None
-    for response in (one, other):
+    for response in sorted((one, other), key=lambda r: not r.addresses()):
         if _fails(case, answer, response):
             return response
     return None
@@ -54,7 +55,7 @@ def _fails(case: Case, answer: Answer, response: Response) -> bool:
     encrypted = case.vouched_by_encrypted(answer.hop)
     known = reference.dns_known or case.encrypted_answered(answer.hop)
     if not response.addresses():
-        return bool(reference.addresses | encrypted)
+        return response.rcode == NXDOMAIN and bool(reference.addresses | encrypted)
     given = reference.given | encrypted
     if known and not set(response.addresses()) & given:
         return True
@@ -63,7 +64,7 @@ def _fails(case: Case, answer: Answer, response: Response) -> bool:
 
 
 def _said(response: Response) -> str:
-    return ", ".join(response.addresses()[:3]) or ("NXDOMAIN" if response.rcode == 3 else "no address")
+    return ", ".join(response.addresses()[:3]) or ("NXDOMAIN" if response.rcode == NXDOMAIN else "no address")
 
 
 def _kind_of_forgery(case: Case, response: Response) -> str:

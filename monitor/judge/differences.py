@@ -1,6 +1,6 @@
 """Rules for a difference between vantage and control that nothing explains: suspicious, proof only by repetition."""
 
-from probes.address import is_bogon, is_ipv6
+from probes.address import embedded_ipv4, is_bogon, is_ipv6
 from probes.failure import EOF, NO_ANSWER, NXDOMAIN, REFUSED, RESET, TIMEOUT
 
 from .finding import Finding
@@ -86,12 +86,15 @@ def _told_strangers(case: Case, attempt: int, hop: int) -> bool:
 
 
 def _shown_false(case: Case, hop: int) -> bool:
-    """The vantage or the control tried the address and found no valid certificate, where the site has one."""
+    """The vantage or the control saw another's certificate at the address, where the site has one of its own.
+
+    An address that is silent or refuses for both shows nothing: it may be a cache of the network's own that is down.
+    """
     view = case.reference.at(hop)
     capable = any(e.tls for r in view.replies for e in r.endpoints) or any(o.valid_tls for o in case.contacts(hop))
     tried = [o for o in case.contacts(hop) if o.plain and not o.not_tried]
     bad = any(o.certificate_failure for o in tried)
-    checked = any(o.control_tls not in (None, "ok") or o.control_tcp not in (None, "ok") for o in tried)
+    checked = any((o.control_tls or "").startswith("ssl_") for o in tried)
     return capable and (bad or checked)
 
 
@@ -146,7 +149,7 @@ def _fails_alone(case: Case, seen: Observation) -> bool:
 
 def ipv6_is_broken(case: Case, seen: Observation) -> bool:
     """An IPv6 address at a vantage that has no working IPv6, or where nobody knows whether it has (rows 2284, 17)."""
-    if not is_ipv6(seen.address):
+    if not is_ipv6(embedded_ipv4(seen.address, case.nat64)):
         return False
     known = [t.ipv6 for t in case.measurement.self_tests if t.ipv6 is not None]
     return not known or not all(known) or seen.failure in ("network_unreachable", "host_unreachable")

@@ -204,7 +204,7 @@ class Case:
         if handshake is None and page is not None and self.measurement.recorded and _is_verified(page):
             handshake = _assumed(page)
         name = handshake.server_name if handshake else _host(page.url if page else self._url_at(connect.hop))
-        reference = self.reference.at(connect.hop)
+        reference, behind = self.reference.at(connect.hop), embedded_ipv4(connect.address, self.nat64)
         return Observation(
             attempt=connect.attempt, hop=connect.hop, started=connect.started, name=name,
             url=page.url if page else "", address=connect.address, port=connect.port,
@@ -218,8 +218,8 @@ class Case:
             body_length=page.body_length if page else 0, body_sha256=page.body_sha256 if page else "",
             cut=page.cut if page else "", location=page.location if page else "",
             expected=page.expected if page else None,
-            control_tcp=reference.tcp(connect.address, connect.port),
-            control_tls=reference.tls(connect.address, connect.port, handshake.server_name if handshake else name),
+            control_tcp=reference.tcp(behind, connect.port),
+            control_tls=reference.tls(behind, connect.port, handshake.server_name if handshake else name),
         )  # fmt: skip
 
     def _url_at(self, hop: int) -> str:

@@ -119,6 +119,25 @@ def _url(line: str) -> str:
     return found.group()
 
 
+def test_demo_finds_all_that_is_simulated_and_marks_it(tmp_path: Path) -> None:
+    process = wallwatch("demo", "--for", "50", "--listen", "127.0.0.1:0", cwd=tmp_path)
+    assert process.stderr is not None
+    url = _url(process.stderr.readline())
+    time.sleep(15)
+    pages = {}
+    for path in ("", "metrics", "api/v1/matrix", "healthz", "readyz"):
+        with urllib.request.urlopen(url + path, timeout=10) as response:
+            pages[path] = response.read().decode()
+    out, err = process.communicate(timeout=90)
+    assert process.returncode == 0, out[-3000:] + err
+    assert "14 of 14 simulated blocks found" in out
+    assert all("SIMULATED" in line for line in out.splitlines() if " stored " in line)
+    assert "SIMULATED" in pages[""] and "likely blocked" in pages[""]
+    assert "wallwatch_simulated 1.0" in pages["metrics"]
+    assert json.loads(pages["api/v1/matrix"])["simulated"] is True
+    assert not list(tmp_path.iterdir())
+
+
 def test_demo_killed_twenty_times_loses_nothing_that_was_reported(tmp_path: Path) -> None:
     """Each line of the demo is printed when the measurement is stored; SIGKILL comes at any moment."""
     database, reported = tmp_path / "killed.db", []

@@ -24,7 +24,8 @@ NEWS, NEWS_2, NEWS_6 = "151.101.64.81", "151.101.128.81", "2620:149:af0::10"
 CALM = "93.184.215.14"
 FORGED, FORGED_6 = "31.13.94.37", "2a03:2880:f10c:83:face:b00c:0:25de"
 NOBODY = "203.1.2.3"  # runs nothing
-LIMITS = Limits(timeout=0.4, dns_timeout=0.3, listen=0.12)
+PATIENT = Limits(timeout=10, dns_timeout=10, listen=0.12)  # a busy machine must not look like a blocked one
+HASTY = Limits(timeout=0.4, dns_timeout=0.3, listen=0.12)  # where nobody is expected to answer
 
 SITES = (
     Site("www.news.test", (NEWS, NEWS_2, NEWS_6), title="The News", http="serve"),
@@ -38,9 +39,10 @@ class Scene:
     def __init__(self, world: World, network: SimulatedNetwork, authorities: Authorities) -> None:
         self.world, self.network, self.authorities = world, network, authorities
         self.censor = network.censor
+        self.limits = PATIENT
 
     def trace(self) -> Trace:
-        return Trace(self.network, limits=LIMITS)
+        return Trace(self.network, limits=self.limits)
 
     async def ask(self, name: str, kind: str = "A", server: str = "8.8.8.8", *, cd: bool = False) -> DNSLookup:
         """One lookup with everything that was heard."""
@@ -107,10 +109,13 @@ async def scene(
     trouble: Trouble = troubles.NONE,
     client: str = "home",
     seed: int = 0,
+    hasty: bool = False,
 ) -> AsyncIterator[Scene]:
     async with World(sites) as world:
         network = SimulatedNetwork(world, client, Censor(rules, seed=seed), trouble)
-        yield Scene(world, network, authorities_of(world))
+        here = Scene(world, network, authorities_of(world))
+        here.limits = HASTY if hasty else PATIENT
+        yield here
 
 
 def authorities_of(world: World) -> Authorities:

@@ -30,7 +30,7 @@ def test_the_forged_answer_comes_first_and_the_true_one_is_heard_too() -> None:
 
 def test_an_address_without_resolver_is_answered_by_the_injector_alone() -> None:
     async def run() -> None:
-        async with scene(FORGE) as here:
+        async with scene(FORGE, hasty=True) as here:
             found, calm = await asyncio.gather(
                 here.ask("www.news.test", server=NOBODY), here.ask("www.calm.test", server=NOBODY)
             )
@@ -68,7 +68,7 @@ def test_several_injectors_draw_from_the_pool_in_turn() -> None:
 )
 def test_an_answer_is_replaced(kind: str, failure: str) -> None:
     async def run() -> None:
-        async with scene(Rule(kind=kind, names=("news.test",))) as here:  # type: ignore[arg-type]
+        async with scene(Rule(kind=kind, names=("news.test",)), hasty=kind == "dns_timeout") as here:  # type: ignore[arg-type]
             found = await here.ask("www.news.test")
             assert found.failure == failure
             assert len(found.responses) == (kind != "dns_timeout")

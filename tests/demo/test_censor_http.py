@@ -6,7 +6,7 @@ import pytest
 
 from monitor.demo.censor import Rule
 
-from .scene import CALM, FORGED, NEWS, pages, scene
+from .scene import CALM, FORGED, HASTY, NEWS, pages, scene
 
 ABOUT = ("news.test",)
 STOPS = [
@@ -19,7 +19,7 @@ STOPS = [
 @pytest.mark.parametrize(("kind", "failure"), STOPS)
 def test_a_request_with_the_host_is_stopped(kind: str, failure: str) -> None:
     async def run() -> None:
-        async with scene(Rule(kind=kind, names=ABOUT)) as here:  # type: ignore[arg-type]
+        async with scene(Rule(kind=kind, names=ABOUT), hasty=failure == "generic_timeout_error") as here:  # type: ignore[arg-type]
             stopped = await here.fetch()
             assert (stopped.failure, stopped.status) == (failure, 0)
             assert (await here.fetch("http://www.calm.test/", NEWS)).status == 200
@@ -53,6 +53,7 @@ def test_a_block_page_in_the_sites_place_and_at_a_forged_address() -> None:
                 Rule(kind="dns_forge", names=ABOUT, forged=(FORGED,), query_types=("A",)),
                 Rule(kind="block_page", addresses=(FORGED,), **shown),  # type: ignore[arg-type]
             ]
+            here.limits = HASTY
             first = pages(await here.open("http://www.news.test/"))[0]
             assert (first.address, first.title) == (FORGED, "Access denied")
             assert (await here.dial(FORGED, 443)).failure == "generic_timeout_error"

@@ -63,13 +63,14 @@ def test_certificates(certificate: str, failure: str | None) -> None:
 def test_a_site_fails_by_itself(behaviour: str, connect: str | None, page: str | None) -> None:
     async def run() -> None:
         site = Site("a.test", (AT,), http="serve", behaviour=behaviour)  # type: ignore[arg-type]
-        async with scene(sites=[site]) as here:
+        async with scene(sites=[site], hasty="generic_timeout_error" in (connect, page)) as here:
             assert (await here.dial(AT, 80)).failure == connect
             if page and behaviour != "stall":
                 assert (await here.fetch("http://a.test/", AT)).failure == page
                 assert (await here.shake("a.test", AT)).failure == page
             if behaviour == "stall":
-                assert (await here.fetch("http://a.test/", AT)).body_length > 0
+                half = await here.fetch("http://a.test/", AT)
+                assert (half.cut, half.body_length > 0) == ("deadline", True)
 
     asyncio.run(run())
 

@@ -18,7 +18,7 @@ CHECK = Site("check.test", ("198.51.100.20",), status=204, http="serve")
 )
 def test_offline(how: str, failure: str) -> None:
     async def run() -> None:
-        async with scene(trouble=Trouble(offline=how)) as here:  # type: ignore[arg-type]
+        async with scene(trouble=Trouble(offline=how), hasty=how == "silent") as here:  # type: ignore[arg-type]
             asked, dialled = await asyncio.gather(here.ask("www.news.test"), here.dial())
             assert (asked.failure, dialled.failure) == (failure, failure)
             here.network.trouble = NONE
@@ -32,7 +32,7 @@ def test_offline(how: str, failure: str) -> None:
 )
 def test_broken_ipv6(how: str, failure: str) -> None:
     async def run() -> None:
-        async with scene(trouble=Trouble(ipv6=how)) as here:  # type: ignore[arg-type]
+        async with scene(trouble=Trouble(ipv6=how), hasty=how == "silent") as here:  # type: ignore[arg-type]
             assert (await here.dial(NEWS_6)).failure == failure
             assert (await here.dial(NEWS)).failure is None
             here.network.trouble = NONE
@@ -43,7 +43,7 @@ def test_broken_ipv6(how: str, failure: str) -> None:
 
 def test_loss_swallows_some_queries_and_connects() -> None:
     async def run() -> None:
-        async with scene(trouble=Trouble(loss=0.5)) as here:
+        async with scene(trouble=Trouble(loss=0.5), hasty=True) as here:
             dialled = await asyncio.gather(*(here.dial() for _ in range(20)))
             asked = await asyncio.gather(*(here.ask("www.news.test") for _ in range(20)))
             for found in (dialled, asked):

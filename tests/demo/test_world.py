@@ -7,7 +7,7 @@ from typing import cast
 from monitor.demo.censor import Rule
 from monitor.demo.opening import Opening, host_name, parse_opening, server_name
 
-from .scene import NEWS, scene
+from .scene import HASTY, NEWS, scene
 
 PAGE = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nConnection: close\r\n\r\nhello"
 
@@ -64,6 +64,7 @@ def test_many_connections_at_once_leave_nothing_open() -> None:
         async with scene(Rule(kind="tls_drop", names=("held.test",))) as here:
             steps = await asyncio.gather(*(here.fetch() for _ in range(100)))
             assert {step.status for step in steps} == {200}
+            here.limits = HASTY
             await asyncio.gather(*(here.shake("held.test", NEWS) for _ in range(20)))
             held = await here.network.connect(NEWS, 443)
         held.close()

@@ -1,0 +1,275 @@
+"""Every rule of the table: one measurement that fires it, and one as near as possible that must not."""
+
+from typing import Any
+
+import msgspec
+import pytest
+
+from monitor.judge.analyze import analyze
+from monitor.judge.rules import RULES, fire
+from probes.failure import NOT_TRIED_RESIDUAL
+from probes.measurement import Measurement, SelfTest
+
+from . import build as b
+from .build import contact, control, control_page, dns, endpoint, http_control, measure, repeated, twice
+
+STAGES = {rule.id: rule.stage for rule in RULES}
+UNCONDITIONAL = {"insufficient.ambiguous"}  # the last row fires whenever it is asked: its near miss is another verdict
+CALM = (dns(b.SITE), contact())
+
+
+class Pair(msgspec.Struct, kw_only=True):
+    """What fires a rule and what does not; the outcomes and causes are those of the whole verdict."""
+
+    fires: Measurement
+    outcome: str
+    cause: str | None = None
+    technique: str | None = None
+    misses: Measurement
+    otherwise: str
+
+
+def _tested(**facts: Any) -> Measurement:
+    return measure(*CALM, test=SelfTest(**facts))
+
+
+def _plain(**page: Any) -> Measurement:
+    return measure(dns(b.SITE), contact(url=b.PLAIN, **page), url=b.PLAIN)
+
+
+def _stranger(**how: Any) -> list[Any]:
+    parts: list[Any] = []
+    for attempt in range(4):
+        parts += [dns(b.STRANGER, attempt=attempt), *contact(b.STRANGER, attempt=attempt, **how)]
+    return parts
+
+
+def _different(**page: Any) -> Measurement:
+    unlike = {"url": b.PLAIN, "title": "Nothing familiar", "body_length": 90, **page}
+    return measure(repeated(4, **unlike), url=b.PLAIN)
+
+
+def _servfail(apart: float) -> Measurement:
+    return measure(*(dns(2, attempt=n, at=n * apart / 3) for n in range(4)))
+
+
+NO_SUCH_NAME = {"addresses": (), "endpoints": (), "dns_failure": "dns_nxdomain_error"}
+NO_PAGE = control_page(status=0, failure="connection_reset")
+UNREAD = {"page": control_page(status=0, failure="unknown_failure")}
+ONLY_RESOLVED = twice(endpoints=(endpoint(tls=None),))
+
+PAIRS: dict[str, Pair] = {
+    "vantage.offline": Pair(
+        fires=_tested(failed=("a.example", "b.example", "c.example")), outcome="insufficient", cause="offline",
+        misses=_tested(failed=("a.example", "b.example", "c.example"), opened=("d.example",)), otherwise="ok",
+    ),
+    "vantage.captive_portal": Pair(
+        fires=_tested(untrusted=("a.example", "b.example")), outcome="insufficient", cause="captive_portal",
+        misses=_tested(untrusted=("a.example",)), otherwise="ok",
+    ),
+    "vantage.clock": Pair(
+        fires=_tested(clock_skew=-300.5), outcome="insufficient", cause="clock",
+        misses=_tested(clock_skew=-300.0), otherwise="ok",
+    ),
+    "vantage.fake_addresses": Pair(
+        fires=measure(dns("198.18.0.7"), contact("198.18.0.7")), outcome="insufficient", cause="not_measurable",
+        misses=measure(*CALM, dns("198.18.0.7", resolver="udp://8.8.8.8:53")), otherwise="ok",
+    ),
+    "dns.two_answers": Pair(
+        fires=measure(dns(b.STRANGER, b.SITE), contact(b.STRANGER, tcp="generic_timeout_error")),
+        outcome="blocked", technique="dns.injection.other",
+        # The answers differ and share one record: a resolver that sends twice.
+        misses=measure(dns((b.STRANGER, b.SITE), b.SITE), contact()), otherwise="ok",
+    ),
+    "dns.bogon_only_here": Pair(
+        fires=measure(dns(b.BOGON)), outcome="blocked", technique="dns.injection.bogon",
+        misses=measure(dns(b.BOGON), replies=twice(addresses=(b.SITE, b.BOGON), endpoints=(endpoint(),))),
+        otherwise="insufficient",
+    ),
+    "dns.known_block_address": Pair(
+        fires=measure(dns(b.BLOCK_ADDRESS), contact(b.BLOCK_ADDRESS, tls=b.RESET), replies=b.FAILED),
+        outcome="blocked", technique="dns.injection.blockpage",
+        misses=measure(dns(b.FOREIGN_BLOCK_ADDRESS), contact(b.FOREIGN_BLOCK_ADDRESS, tls=b.RESET), replies=b.FAILED),
+        otherwise="insufficient",
+    ),
+    "tls.untrusted_only_here": Pair(
+        fires=measure(dns(b.SITE), contact(certificate=b.UNKNOWN)), outcome="blocked", technique="tls.mitm",
+        misses=measure(dns(b.SITE), contact(certificate=b.UNKNOWN), replies=ONLY_RESOLVED), otherwise="insufficient",
+    ),
+    "http.known_block_page": Pair(
+        fires=_plain(body=b.BLOCK_BODY, title="Notice"), outcome="blocked", technique="http.blockpage",
+        misses=measure(
+            dns(b.SITE), contact(url=b.PLAIN, body=b.BLOCK_BODY, title="Notice"), url=b.PLAIN,
+            replies=http_control(page=control_page(title="Notice", body_length=len(b.BLOCK_BODY))),
+        ),
+        otherwise="ok",
+    ),
+    "down.dns_fails_alike": Pair(
+        fires=measure(dns(3), replies=twice(**NO_SUCH_NAME)), outcome="down", cause="dead",
+        misses=measure(dns(3), replies=(control(**NO_SUCH_NAME), control(source=b.OTHER_HELPER))),
+        otherwise="insufficient",
+    ),
+    "down.dnssec_fault": Pair(
+        fires=measure(dns(2), dns(b.SITE, cd=True)), outcome="down", cause="other",
+        misses=measure(dns(2), dns(2, cd=True)), otherwise="insufficient",
+    ),
+    "down.bogon_everywhere": Pair(
+        fires=measure(dns(b.BOGON), replies=twice(addresses=(b.BOGON,), endpoints=(), **UNREAD)),
+        outcome="down", cause="other",
+        misses=measure(dns(b.BOGON), replies=twice(addresses=(b.BOGON, b.SITE), endpoints=(), **UNREAD)),
+        otherwise="insufficient",
+    ),
+    "down.certificate": Pair(
+        fires=measure(
+            dns(b.SITE), contact(certificate=b.WRONG_NAME),
+            replies=twice(endpoints=(endpoint(tls=False, failure=b.WRONG_NAME),), page=NO_PAGE),
+        ),
+        outcome="down", cause="certificate",
+        misses=measure(
+            dns(b.SITE), contact(certificate=b.WRONG_NAME),
+            replies=(
+                control(endpoints=(endpoint(tls=False, failure=b.WRONG_NAME),), page=NO_PAGE),
+                control(source=b.OTHER_HELPER),
+            ),
+        ),
+        otherwise="insufficient",
+    ),
+    "down.fails_alike": Pair(
+        fires=measure(
+            repeated(4, tls=b.RESET), replies=twice(endpoints=(endpoint(tls=False, failure=b.RESET),), page=NO_PAGE),
+        ),
+        outcome="down", cause="other",
+        misses=measure(
+            repeated(4, tls=b.RESET),
+            replies=(
+                *twice(endpoints=(endpoint(tls=False, failure=b.RESET),), page=NO_PAGE),
+                *twice(source=b.OTHER_HELPER),
+            ),
+        ),
+        otherwise="likely_blocked",
+    ),
+    "down.dead_domain": Pair(
+        fires=measure(
+            dns(b.STRANGER), contact(b.STRANGER, url=b.PLAIN, title="Buy this name"), url=b.PLAIN,
+            replies=twice(url=b.PLAIN, page=control_page(status=0, failure="dns_nxdomain_error"), **NO_SUCH_NAME),
+        ),
+        outcome="down", cause="dead",
+        misses=measure(
+            dns(b.STRANGER), contact(b.STRANGER),
+            replies=twice(page=control_page(status=0, failure="dns_nxdomain_error"), **NO_SUCH_NAME),
+        ),
+        otherwise="ok",
+    ),
+    "down.server_refusal": Pair(
+        fires=measure(dns(b.SITE), contact(status=403, title="Forbidden", body_length=90)),
+        outcome="down", cause="server_refusal",
+        misses=_plain(status=403, title="Forbidden", body_length=90), otherwise="insufficient",
+    ),
+    "down.redirects": Pair(
+        fires=measure(dns(b.SITE), contact(status=302, location="https://"), b.nowhere()),
+        outcome="down", cause="redirects",
+        misses=measure(
+            dns(b.SITE), contact(url=b.PLAIN, status=302, location="https://"), b.nowhere(), url=b.PLAIN,
+        ),
+        otherwise="insufficient",
+    ),
+    "down.parked": Pair(
+        fires=measure(dns(b.SITE), contact(expected=False)), outcome="down", cause="dead",
+        misses=_plain(expected=False, title="For sale", body_length=90), otherwise="insufficient",
+    ),
+    "dns.fails_only_here": Pair(
+        fires=_servfail(60.0), outcome="likely_blocked", technique="dns.servfail",
+        misses=_servfail(59.0), otherwise="insufficient",
+    ),
+    "dns.stranger": Pair(
+        fires=measure(_stranger(certificate=b.WRONG_NAME)), outcome="likely_blocked", technique="dns.injection.other",
+        # The same, but the address belongs to the site's own network.
+        misses=measure(_stranger(certificate=b.WRONG_NAME), asns=((b.STRANGER, 15133), (b.SITE, 15133))),
+        otherwise="insufficient",
+    ),
+    "contact.fails_only_here": Pair(
+        fires=measure(repeated(4, tls=b.RESET)), outcome="likely_blocked", technique="tls.reset",
+        misses=measure(repeated(4, tls=b.RESET), replies=ONLY_RESOLVED), otherwise="insufficient",
+    ),
+    "tls.wrong_name_only_here": Pair(
+        fires=measure(repeated(4, certificate=b.WRONG_NAME)), outcome="likely_blocked", technique="tls.mitm",
+        misses=measure(repeated(4, certificate=b.WRONG_NAME), replies=ONLY_RESOLVED), otherwise="insufficient",
+    ),
+    "http.page_differs": Pair(
+        fires=_different(), outcome="likely_blocked", technique="http.diff",
+        misses=_different(title="Another newspaper"), otherwise="insufficient",
+    ),
+    "ok.valid_certificate": Pair(
+        fires=measure(*CALM), outcome="ok",
+        misses=measure(dns(b.SITE), contact(certificate=b.WRONG_NAME, page=True)), otherwise="insufficient",
+    ),
+    "ok.same_page": Pair(
+        fires=_plain(title="Other words", body_length=3501), outcome="ok",
+        misses=_plain(title="Other words", body_length=3500), otherwise="insufficient",
+    ),
+    "ok.mostly_reached": Pair(
+        fires=measure(repeated(1, good=2, tls=b.RESET)), outcome="ok",
+        misses=measure(repeated(2, good=2, tls=b.RESET)), otherwise="insufficient",
+    ),
+    "insufficient.residual": Pair(
+        fires=measure(dns((b.SITE, b.SECOND)), contact(tcp=NOT_TRIED_RESIDUAL), contact(b.SECOND, tcp=NOT_TRIED_RESIDUAL)),
+        outcome="insufficient", cause="residual",
+        misses=measure(dns((b.SITE, b.SECOND)), contact(tcp=NOT_TRIED_RESIDUAL), contact(b.SECOND)), otherwise="ok",
+    ),
+    "insufficient.date": Pair(
+        fires=measure(dns(b.SITE), contact(certificate=b.BAD_DATE)), outcome="insufficient", cause="ambiguous",
+        misses=measure(dns(b.SITE), contact(certificate=b.UNKNOWN)), otherwise="blocked",
+    ),
+    "insufficient.no_control": Pair(
+        fires=measure(dns(b.SITE), contact(tls=b.RESET), replies=(), control_configured=False),
+        outcome="insufficient", cause="no_control",
+        misses=measure(dns(b.SITE), contact(tls=b.RESET), replies=()), otherwise="insufficient",
+    ),
+    "insufficient.control_failed": Pair(
+        fires=measure(dns(b.SITE), contact(tls=b.RESET), replies=b.FAILED),
+        outcome="insufficient", cause="control_failed",
+        misses=measure(dns(b.SITE), contact(tls=b.RESET), replies=(b.FAILED[0], control(source=b.OTHER_HELPER))),
+        otherwise="insufficient",
+    ),
+    "insufficient.ambiguous": Pair(
+        fires=measure(repeated(2, tls=b.RESET)), outcome="insufficient", cause="ambiguous",
+        misses=measure(repeated(3, tls=b.RESET)), otherwise="likely_blocked",
+    ),
+}  # fmt: skip
+
+
+def _fired(measurement: Measurement, rule: str) -> set[str]:
+    return {row.id for row, _finding in fire(b.case(measurement), STAGES[rule])}
+
+
+def test_every_rule_has_a_pair_and_every_pair_a_rule() -> None:
+    assert list(PAIRS) == [rule.id for rule in RULES]
+
+
+@pytest.mark.parametrize("rule", PAIRS)
+def test_the_rule_fires_and_decides(rule: str) -> None:
+    pair = PAIRS[rule]
+    assert rule in _fired(pair.fires, rule)
+    verdict = analyze(pair.fires, b.FINGERPRINTS)
+    assert (verdict.outcome, verdict.cause, verdict.technique) == (pair.outcome, pair.cause, pair.technique), verdict
+    assert rule in verdict.rules
+
+
+@pytest.mark.parametrize("rule", PAIRS)
+def test_the_near_miss_does_not_fire(rule: str) -> None:
+    pair = PAIRS[rule]
+    if rule not in UNCONDITIONAL:
+        assert rule not in _fired(pair.misses, rule)
+    verdict = analyze(pair.misses, b.FINGERPRINTS)
+    assert verdict.outcome == pair.otherwise, verdict
+    assert rule not in verdict.rules
+
+
+def test_every_rule_says_why() -> None:
+    assert all(rule.why.endswith(".") for rule in RULES)
+    assert len(STAGES) == len(RULES)
+
+
+def test_stages_come_in_the_order_of_decision_except_that_differences_wait() -> None:
+    order = list(dict.fromkeys(rule.stage for rule in RULES))
+    assert order == ["unusable", "artefact", "down", "difference", "ok", "insufficient"]
