@@ -30,10 +30,9 @@ def main() -> int:
     names: list[str] = parser.parse_args().names or list(BENCHMARKS)
     if unknown := [name for name in names if name not in BENCHMARKS]:
         parser.error(f"no benchmark is called {unknown[0]!r}; there are {', '.join(BENCHMARKS)}")
+    load = f"{os.getloadavg()[0]:.1f} processes wanted a core in the minute before"
     print(f"Date: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC. Commit: {_commit()}.  ")
-    print(
-        f"Machine: {_processor()}, {os.cpu_count()} cores, {platform.system()}. Python {platform.python_version()}.\n"
-    )
+    print(f"Machine: {_processor()}, {os.cpu_count()} cores; {load}. Python {platform.python_version()}.\n")
     print("| What | Value | Unit | Promise | Command |\n| --- | ---: | --- | --- | --- |")
     for name in names:
         began = time.monotonic()

@@ -46,7 +46,7 @@ def run() -> list[Row]:
         Row(NAME, f"RSS with {COUNT:,} stalled TLS handshakes", seen.during / _MB, "MB", "≤ 250 MB"),
         Row(NAME, "growth by them", grown / _MB, "MB"),
         Row(NAME, "growth by each", grown / COUNT / 1000, "KB"),
-        Row(NAME, "taken from a peer that answers a ClientHello without end", seen.handshake / 1024, "KiB",
+        Row(NAME, "taken from a peer whose handshake has no end", seen.handshake / 1024, "KiB",
             f"≤ {limits.handshake_bytes // 1024} KiB"),
         Row(NAME, "taken of a page without end (the limit and one read)", seen.page / 1024, "KiB",
             f"≤ {(limits.body_bytes + limits.header_bytes + tcp.CHUNK) // 1024} KiB"),

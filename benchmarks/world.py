@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+from cryptography.hazmat.primitives import serialization
 
 from monitor.collect.helper import Helper
 from monitor.demo.pki import Authority
@@ -30,6 +31,7 @@ ROOT = Path(__file__).resolve().parent.parent
 _LONGEST = 600.0  # seconds that a server lives, whatever happens to who started it
 _PAGE_BYTES = 16 * 1024
 _FLOOD = 16 * 1024 * 1024  # bytes sent to one client
+_RECORD = 16 * 1024  # bytes, the most that a TLS record holds
 _A, _AAAA, _HTTPS = 1, 28, 65
 _ALPN = b"\x00\x01\x00\x00\x01\x00\x06\x02h2\x02h3"  # `1 . alpn=h2,h3`, RFC 9460 section 2.2
 _OPT = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00"  # EDNS, 1232 bytes
@@ -141,28 +143,49 @@ async def _silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
     writer.close()
 
 
-async def _flood(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """After a first message, a page that goes on and on (and, to a TLS client, nonsense)."""
-    with suppress(OSError):
-        await reader.read(4096)
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n")
-        for _ in range(_FLOOD // 65536):
-            writer.write(b"x" * 65536)
-            await writer.drain()
-    writer.close()
+def _flood(leaf: bytes) -> Serve:
+    """Who answers a first message without end: with a page, or a TLS client with a handshake."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(OSError):
+            secure = (await reader.read(4096)).startswith(b"\x16")
+            writer.write(_endless_handshake(leaf) if secure else b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n\r\n")
+            for _ in range(_FLOOD // _RECORD):
+                writer.write(_record(b"x" * _RECORD) if secure else b"x" * _RECORD)
+                await writer.drain()
+        writer.close()
+
+    return serve
+
+
+def _endless_handshake(leaf: bytes) -> bytes:
+    """TLS 1.2 (RFC 5246): a ServerHello, the largest chain that OpenSSL takes, and a key exchange of 100 KB."""
+    hello = b"\x03\x03" + bytes(32) + b"\0\xc0\x2b\0" + b"\0\x05\xff\x01\0\x01\0"  # ECDHE, renegotiation_info
+    chain = (len(leaf).to_bytes(3) + leaf) * (100_000 // (len(leaf) + 3))
+    said = _message(2, hello) + _message(11, len(chain).to_bytes(3) + chain) + b"\x0c" + (100_000).to_bytes(3)
+    return b"".join(_record(said[at : at + _RECORD]) for at in range(0, len(said), _RECORD))
+
+
+def _message(kind: int, body: bytes) -> bytes:
+    return bytes([kind]) + len(body).to_bytes(3) + body
+
+
+def _record(content: bytes) -> bytes:
+    return b"\x16\x03\x03" + len(content).to_bytes(2) + content
 
 
 async def _serve(folder: Path) -> None:
     authority = Authority("Benchmark Root")
     (folder / "root.pem").write_bytes(authority.pem)
-    context = authority.context("valid", (f"*.{ZONE}", DOH_NAME))
+    names = (f"*.{ZONE}", DOH_NAME)
+    context, leaf = authority.context("valid", names), authority.leaf("valid", names)
     loop = asyncio.get_running_loop()
     transport, _protocol = await loop.create_datagram_endpoint(_Resolver, ("127.0.0.1", 0))
     ports = Ports(
         dns=transport.get_extra_info("sockname")[1],
         tls=await _listen(_site, context),
         silent=await _listen(_silent),
-        flood=await _listen(_flood),
+        flood=await _listen(_flood(leaf.public_bytes(serialization.Encoding.DER))),
     )
     await _until_the_end(msgspec.to_builtins(ports))
 

@@ -16,6 +16,7 @@ import dns.message
 import dns.rdataclass
 import dns.rdatatype
 import msgspec
+from dns.rdtypes.svcbbase import ParamKey
 
 from . import failure as failures
 from .network import query_id
@@ -26,10 +27,14 @@ _MAX_RECORDS = 64  # of one response
 _DATAGRAM = 8192  # bytes
 _SCM_TIMESTAMPNS = getattr(socket, "SO_TIMESTAMPNS", 35)
 _ADDRESS_TYPES = ("A", "AAAA")
+_HINTS = (ParamKey.IPV4HINT, ParamKey.IPV6HINT)
 
 
 class Record(msgspec.Struct, frozen=True, omit_defaults=True):
-    """One resource record of an answer: `value` is an address, a name or the text of the record."""
+    """One resource record of an answer: `value` is an address, a name or the text of the record.
+
+    The type `hint` is ours: an address that an HTTPS record gives.
+    """
 
     type: str
     value: str
@@ -52,6 +57,10 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     def addresses(self) -> tuple[str, ...]:
         """The A and AAAA records."""
         return tuple(r.value for r in self.records if r.type in _ADDRESS_TYPES)
+
+    def hints(self) -> tuple[str, ...]:
+        """The addresses in HTTPS records."""
+        return tuple(r.value for r in self.records if r.type == "hint")
 
 
 class DNSLookup(Operation, frozen=True, kw_only=True, omit_defaults=True, tag="dns"):
@@ -103,7 +112,14 @@ def _records(answer: dns.message.Message) -> list[Record]:
         kind = dns.rdatatype.to_text(rrset.rdtype)
         if rrset.rdclass == dns.rdataclass.IN and kind in (*_ADDRESS_TYPES, "CNAME", "HTTPS"):
             found += [Record(kind, _text(kind, item), rrset.ttl) for item in rrset]
+            found += [Record("hint", address, rrset.ttl) for item in rrset for address in _hints(item)]
     return found[:_MAX_RECORDS]
+
+
+def _hints(item: Any) -> list[str]:
+    """The addresses that an HTTPS record gives beside it (RFC 9460 section 7.3)."""
+    params = getattr(item, "params", None) or {}
+    return [str(address) for key in _HINTS if key in params for address in params[key].addresses]
 
 
 def _text(kind: str, item: Any) -> str:
@@ -219,7 +235,7 @@ async def getaddrinfo(trace: Trace, name: str, *, hop: int = 0) -> DNSLookup:
     operation = DNSLookup(
         started=started, finished=finished, hop=hop, attempt=trace.attempt, engine="getaddrinfo", resolver="system",
         name=name, query_type="ANY", failure=failure,
-        responses=(Response(at=finished - started, records=records),) if failure is None else (),
+        responses=(Response(at=round(finished - started, 6), records=records),) if failure is None else (),
     )  # fmt: skip
     trace.record(operation)
     return operation

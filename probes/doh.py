@@ -69,7 +69,7 @@ async def lookups(
         if stream is not None and failure is None:
             try:
                 async with asyncio.timeout(trace.limits.dns_timeout):
-                    response = await _ask(stream, resolver.url, name, query_type, last=query_type == query_types[-1])
+                    response = await _ask(stream, resolver.url, name, query_type)
             except (OSError, EOFError, TimeoutError) as error:
                 failure = failures.of(error)
             except h11.RemoteProtocolError:
@@ -80,7 +80,7 @@ async def lookups(
             DNSLookup(
                 started=started, finished=trace.now(), hop=hop, attempt=trace.attempt, engine="doh",
                 resolver=resolver.name, server=address, name=name, query_type=query_type,
-                responses=(msgspec.structs.replace(response, at=trace.now() - started),) if response else (),
+                responses=(msgspec.structs.replace(response, at=round(trace.now() - started, 6)),) if response else (),
                 failure=failure_of(response, query_type) if response else failure,
             )
         )  # fmt: skip
@@ -107,7 +107,7 @@ async def _open(
     return None, secured
 
 
-async def _ask(stream: tls.TLSStream, url: URL, name: str, query_type: str, *, last: bool) -> Response | None:
+async def _ask(stream: tls.TLSStream, url: URL, name: str, query_type: str) -> Response | None:
     asked = query(name, query_type)
     asked.id = 0  # RFC 8484 section 4.1
     connection = h11.Connection(h11.CLIENT)

@@ -19,7 +19,8 @@ def measure(arguments: argparse.Namespace) -> int:
     """One account, or one JSON line, a target and vantage."""
     config = config_of(arguments)
     made = setup(config)
-    targets = [_target(url) for url in arguments.urls]
+    listed = {t.url: t for found in made.targets.values() for t in found}
+    targets = [listed.get(target.url, target) for target in map(_target, arguments.urls)]
     names = [v.name for v in made.vantages]
     unknown = [name for name in arguments.vantage if name not in names]
     if unknown:

@@ -35,16 +35,21 @@ def two_answers(case: Case) -> list[Finding]:
     return found
 
 
+def _given(response: Response) -> tuple[str, ...]:
+    """The addresses of an answer, those in HTTPS records included (judgement row 4)."""
+    return response.addresses() + response.hints()
+
+
 def _usable(answer: Answer) -> list[Response]:
     return [r for r in answer.responses if not r.malformed and r.rcode in (NOERROR, NXDOMAIN)]
 
 
 def _liar(case: Case, answer: Answer, one: Response, other: Response) -> Response | None:
     """The answer that fails, where two contradict; None where they agree or nobody can say which is false."""
-    ours, theirs = set(one.addresses()), set(other.addresses())
+    ours, theirs = set(_given(one)), set(_given(other))
     if (one.rcode == other.rcode and ours & theirs) or not ours | theirs:
         return None
-    for response in sorted((one, other), key=lambda r: not r.addresses()):
+    for response in sorted((one, other), key=lambda r: not _given(r)):
         if _fails(case, answer, response):
             return response
     return None
@@ -54,21 +59,21 @@ def _fails(case: Case, answer: Answer, response: Response) -> bool:
     reference = case.reference.at(answer.hop)
     encrypted = case.vouched_by_encrypted(answer.hop)
     known = reference.dns_known or case.encrypted_answered(answer.hop)
-    if not response.addresses():
+    if not _given(response):
         return response.rcode == NXDOMAIN and bool(reference.addresses | encrypted)
     given = reference.given | encrypted
-    if known and not set(response.addresses()) & given:
+    if known and not set(_given(response)) & given:
         return True
-    tried = [o for o in case.contacts(answer.hop) if o.address in response.addresses() and o.server_name]
+    tried = [o for o in case.contacts(answer.hop) if o.address in _given(response) and o.server_name]
     return bool(tried) and not any(o.valid_tls for o in tried) and reference.good
 
 
 def _said(response: Response) -> str:
-    return ", ".join(response.addresses()[:3]) or ("NXDOMAIN" if response.rcode == NXDOMAIN else "no address")
+    return ", ".join(_given(response)[:3]) or ("NXDOMAIN" if response.rcode == NXDOMAIN else "no address")
 
 
 def _kind_of_forgery(case: Case, response: Response) -> str:
-    addresses = response.addresses()
+    addresses = _given(response)
     if any(is_bogon(a) for a in addresses):
         return "dns.injection.bogon"
     if any(case.confirms(f) for a in addresses for f in case.fingerprints.match_address(a)):

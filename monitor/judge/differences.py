@@ -57,7 +57,7 @@ def _control_resolves(case: Case, hop: int) -> bool:
 
 
 def _apart(case: Case) -> bool:
-    moments = [a.started for a in case.answers if a.plain and a.failure]
+    moments = [a.started for a in case.answers if a.plain and a.failure and a.query_type != "HTTPS"]
     return bool(moments) and max(moments) - min(moments) >= ROUNDS_APART
 
 

@@ -282,7 +282,7 @@ def _ended(attempt: int, hop: int, name: str, seen: Observation, *, layer: str =
 
 def _answers(operations: Sequence[object]) -> Iterable[Answer]:
     for op in operations:
-        if isinstance(op, DNSLookup) and op.query_type != "HTTPS":
+        if isinstance(op, DNSLookup):
             yield Answer(
                 attempt=op.attempt, hop=op.hop, started=op.started, name=op.name, query_type=op.query_type,
                 resolver=op.resolver, plain=op.resolver == "system", encrypted=op.engine == "doh",

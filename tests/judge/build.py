@@ -106,9 +106,7 @@ def sha256(content: bytes) -> str:
 def endpoint(address: str = SITE, *, port: int = 443, tls: bool | None = True, tcp: str | None = None,
              failure: str | None = None) -> ControlEndpoint:  # fmt: skip
     name = NAME if tls is not None else ""
-    return ControlEndpoint(
-        address=address, port=port, tcp_failure=tcp, tls=tls, tls_failure=failure, server_name=name
-    )
+    return ControlEndpoint(address=address, port=port, tcp_failure=tcp, tls=tls, tls_failure=failure, server_name=name)
 
 
 def control_page(**fields: Any) -> ControlPage:
