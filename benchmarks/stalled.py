@@ -3,8 +3,10 @@
 import asyncio
 import gc
 import os
+import ssl
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import msgspec
@@ -62,7 +64,7 @@ async def _look(root: Path, ports: Ports) -> Seen:
     authorities = Authorities(root)
     async with asyncio.timeout(_LIMIT):
         loud = MappedNetwork(msgspec.structs.replace(ports, silent=ports.flood))
-        handshake, page = await _loud_handshake(loud, authorities), await _loud_page(loud)
+        handshake, page = await _loud_handshake(loud), await _loud_page(loud)
         gc.collect()
         before = resident()
         traces = [Trace(MappedNetwork(ports), limits=Limits(timeout=_LIMIT)) for _ in range(COUNT)]
@@ -88,11 +90,12 @@ def _address(number: int) -> str:
     return found[0]
 
 
-async def _loud_handshake(network: MappedNetwork, authorities: Authorities) -> int:
-    trace = Trace(network)
-    stream = await tcp.connect(trace, _address(0), 443)
+async def _loud_handshake(network: MappedNetwork) -> int:
+    stream = await tcp.connect(Trace(network), _address(0), 443)
     assert stream is not None
-    await tls.handshake(trace, stream, host(SILENT, 0), authorities=authorities)
+    with suppress(ssl.SSLError):  # longer than the limit
+        await tls.TLSStream(stream, host(SILENT, 0), Limits().handshake_bytes).handshake()
+    stream.close()
     return stream.received
 
 

@@ -1,6 +1,7 @@
 """From a case to a verdict, in the contract's order of decision."""
 
 from blocklists import Fingerprints
+from probes.address import is_ipv6
 from probes.measurement import Measurement
 
 from . import differences
@@ -40,6 +41,12 @@ def plain_is_stopped(case: Case) -> bool:
     return not reached or reached.count(True) <= reached.count(False)
 
 
+def _mostly_stopped(case: Case) -> bool:
+    """More tries failed than reached the site: a lucky success does not clear it (row 27)."""
+    tries = [t for t in case.tries if t.layer != "none"]
+    return sum(reached_site(case, t) for t in tries) * 2 < len(tries)
+
+
 def _is_block(case: Case, seen: object) -> bool:
     return seen is not None and is_blockpage(case, seen)  # type: ignore[arg-type]
 
@@ -52,10 +59,14 @@ def _proved(case: Case, proofs: list[Fired], suspicions: list[Fired]) -> Verdict
 
 
 def _unproved(case: Case, suspicions: list[Fired]) -> Verdict:
-    good = fire(case, "ok")
+    good = [] if _mostly_stopped(case) else fire(case, "ok")
     repeated = [f for f in suspicions if _repeated(case, f)]
     if good:
-        cut = [f for f in repeated if f[0].id == "contact.fails_only_here" and f[1].failures >= ENOUGH]
+        cut = [
+            f
+            for f in repeated
+            if f[0].id == "contact.fails_only_here" and f[1].failures >= ENOUGH and not is_ipv6(f[1].address)
+        ]
         if cut and case.first.reached:
             return _interfered(case, "impaired", cut)
         return _innocent("ok", good)

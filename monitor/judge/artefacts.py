@@ -11,7 +11,7 @@ from .observe import Answer, Case
 from .pages import is_blockpage
 
 NOERROR, NXDOMAIN = 0, 3  # DNS response codes, RFC 1035 section 4.1.1
-PROOF = 3.0  # log10 likelihood ratio given to an artefact
+PROOF = 4.0  # log10 likelihood ratio given to an artefact
 
 
 def two_answers(case: Case) -> list[Finding]:
@@ -114,10 +114,11 @@ def known_block_address(case: Case) -> list[Finding]:
         given = case.reference.at(answer.hop).given | case.vouched_by_encrypted(answer.hop)
         for address in answer.addresses:
             names = [f.name for f in case.fingerprints.match_address(address) if case.confirms(f)]
-            if names and address not in given and not is_bogon(address):
+            if names and address not in given:
                 found.append(
                     Finding(
-                        technique="dns.injection.blockpage", weight=PROOF, hop=answer.hop,
+                        technique="dns.injection.bogon" if is_bogon(address) else "dns.injection.blockpage",
+                        weight=PROOF, hop=answer.hop,
                         text=f"{answer.resolver} gave {address} for {answer.name}, the known block page {names[0]}",
                     )
                 )  # fmt: skip

@@ -13,7 +13,7 @@ import msgspec
 from .verdict import STOPPED
 
 CONFIRM = 2  # contrary measurements in a row; one-day blips are 885 of 8,442 names in GFW Report's data
-_CONFIDENCE = {2: 0.9, 3: 0.97}  # that the change is real, by measurements in a row
+_CONFIDENCE = 0.9  # that a change is real which two measurements in a row show
 
 
 class Point(msgspec.Struct, frozen=True):
@@ -69,7 +69,7 @@ def advance(state: State, point: Point, *, target: str, vantage: str) -> Event |
     if (seen, _kin(point.technique)) == (state.state, _kin(state.technique)):
         state.last, state.last_uid, state.pending = point.time, point.uid, []
         return None
-    if state.pending and state_of(state.pending[-1].outcome) != seen:
+    if state.pending and not _agree(state, state.pending[-1], point):
         state.pending = []
     state.pending.append(point)
     if len(state.pending) < CONFIRM:
@@ -85,7 +85,7 @@ def _confirm(state: State, target: str, vantage: str, seen: str) -> Event:
     event = Event(
         target=target, vantage=vantage, kind=kind, after=state.last, before=first.time, detected_at=last.time,
         technique=last.technique if seen != "open" else state.technique,
-        confidence=_CONFIDENCE.get(len(state.pending), 0.9), measurements=len(state.pending),
+        confidence=_CONFIDENCE, measurements=len(state.pending),
         witness=tuple(uid for uid in witness if uid),
     )  # fmt: skip
     if seen != state.state:
@@ -100,6 +100,13 @@ def detect(points: Iterable[Point], *, target: str, vantage: str) -> tuple[list[
     state = State()
     events = [advance(state, point, target=target, vantage=vantage) for point in points]
     return [event for event in events if event is not None], state
+
+
+def _agree(state: State, one: Point, other: Point) -> bool:
+    """Two contrary measurements speak for the same new state; where only the technique changed, for the same layer."""
+    if state_of(one.outcome) != state_of(other.outcome):
+        return False
+    return state_of(other.outcome) != state.state or _kin(one.technique) == _kin(other.technique)
 
 
 def _kin(technique: str | None) -> str:

@@ -124,7 +124,7 @@ def server_refuses(case: Case) -> list[Finding]:
     if seen.status not in REFUSALS and seen.status < 500 and not wall:
         return []
     alike = any(same(case, seen, page) for page in case.reference.at(0).pages)
-    if not (vouched(case, first) or alike or wall):
+    if not (vouched(case, first) or alike or (wall and case.is_site(seen.address, seen.hop) is not False)):
         return []
     cause = "server_refusal" if seen.status in REFUSALS or wall else "other"
     how = "the control gets the same page" if alike else "over valid TLS" if vouched(case, first) else "by its bot wall"

@@ -60,9 +60,13 @@ def same(case: Case, seen: Observation, page: ControlPage) -> bool:
 
 
 def clearly_different(case: Case, seen: Observation, page: ControlPage) -> bool:
-    """Neither length nor headers nor title have anything in common (judgement row 11)."""
+    """Neither length nor headers nor title have anything in common (judgement row 11).
+
+    The length of a body that was still coming at the deadline is not known.
+    """
     return (
-        ratio(seen.body_length, page.body_length) <= SAME_BODY
+        seen.cut != "deadline"
+        and ratio(seen.body_length, page.body_length) <= SAME_BODY
         and not uncommon(headers_of(case, seen)) & uncommon(page.headers)
         and not words(seen.title) & words(page.title)
     )

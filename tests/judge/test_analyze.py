@@ -306,7 +306,7 @@ def test_scores_grow_with_tries_and_stay_within_bounds() -> None:
     assert judged(measure(repeated(2, tls=b.RESET))).score < scores[0]
     assert all(0 < score < 1 for score in scores)
     assert judged(measure(dns(b.SITE), contact())).score < 0.05
-    assert judged(measure(*FORGED)).score > scores[0]
+    assert judged(measure(*FORGED)).score > 0.95
 
 
 @given(st.floats(-300, 300))
@@ -349,7 +349,7 @@ def test_the_blocked_samples_are_blocked(name: str) -> None:
     assert judged(SAMPLES[name]).outcome in ("blocked", "likely_blocked")
 
 
-@settings(max_examples=200)
+@settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_no_part_of_a_blocked_measurement_is_ok(data: st.DataObject) -> None:
     made = SAMPLES[data.draw(st.sampled_from(BLOCKED))]

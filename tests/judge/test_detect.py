@@ -204,6 +204,3 @@ def test_real_noise_has_as_many_events_as_runs_of_two_days_allow() -> None:
             if one == other != state:
                 state, expected = other, expected + 1
         assert len(_events(digits, days)) == expected, name
-        assert expected < sum(a != b for a, b in pairwise(digits)) or expected == digits.count("01") + digits.count(
-            "10"
-        )
