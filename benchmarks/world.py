@@ -207,6 +207,7 @@ async def _help(folder: Path, ports: Ports, deadline: float) -> None:
 async def _until_the_end(told: dict[str, int]) -> None:
     sys.stdout.write(msgspec.json.encode(told).decode() + "\n")
     sys.stdout.flush()
+    asyncio.get_running_loop().set_exception_handler(lambda _loop, _context: None)  # clients may reset as they like
     with suppress(TimeoutError):
         async with asyncio.timeout(_LONGEST):
             reader = asyncio.StreamReader()

@@ -10,7 +10,19 @@ from probes.measurement import Measurement
 
 from . import build
 from .build import (
-    FINGERPRINTS, PLAIN, RESET, SITE, SIX, STRANGER, WALL_BODY, WRONG_NAME, contact, dns, fingerprint, measure, twice,
+    FINGERPRINTS,
+    PLAIN,
+    RESET,
+    SITE,
+    SIX,
+    STRANGER,
+    WALL_BODY,
+    WRONG_NAME,
+    contact,
+    dns,
+    fingerprint,
+    measure,
+    twice,
 )  # fmt: skip
 
 SINKHOLE = "10.10.34.35"
