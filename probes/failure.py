@@ -87,7 +87,8 @@ def of_tls(error: ssl.SSLError) -> str:
     """The failure string of a TLS error: a refused name, an unexpected end, or a handshake that cannot work."""
     if isinstance(error, (ssl.SSLEOFError, ssl.SSLZeroReturnError)):
         return EOF
-    if "UNRECOGNIZED_NAME" in (error.reason or ""):
+    # An `SSLError` of our own making has no reason.
+    if "UNRECOGNIZED_NAME" in (getattr(error, "reason", None) or ""):
         return "ssl_invalid_hostname"
     return "ssl_failed_handshake"
 

@@ -35,8 +35,14 @@ _BEGIN, _END = "<!-- rules:begin, written by `python -m tests.test_docs --write`
 _ELSEWHERE = re.compile(r"\s*\((?:judgement )?(?:rows? [^)]*|CONTRACT\.md[^)]*)\)")  # what docstrings refer to
 
 
-def text_of(name: str) -> str:
-    return (ROOT / name).read_text(encoding="utf-8")
+def text_of(page: str | Path) -> str:
+    """A page by its name in the repository, or by its path."""
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+def found(pattern: str, *, flags: int = re.MULTILINE) -> list[tuple[str, str]]:
+    """(page, what matched) over all pages."""
+    return [(page.name, match) for page in PAGES for match in re.findall(pattern, text_of(page), flags)]
 
 
 def table_rows(text: str) -> Iterator[tuple[str, ...]]:
@@ -94,9 +100,8 @@ def test_words_of_a_verdict_are_explained(word: str) -> None:
 def test_techniques_that_the_docs_name_exist() -> None:
     known = {*TECHNIQUES, *(rule.id for rule in RULES)}
     tops = {name.split(".")[0] for name in TECHNIQUES}
-    for page in PAGES:
-        for name in re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)`", page.read_text(encoding="utf-8")):
-            assert name in known or name.split(".")[0] not in tops or name.endswith(".py"), (page.name, name)
+    for page, name in found(r"`([a-z_]+(?:\.[a-z_]+)+)`"):
+        assert name in known or name.split(".")[0] not in tops or name.endswith(".py"), (page, name)
 
 
 # Commands
@@ -125,9 +130,8 @@ def test_no_other_command_is_documented() -> None:
 
 
 def test_commands_shown_to_type_exist() -> None:
-    for page in PAGES:
-        for name in re.findall(r"^    (?:\.venv/bin/)?wallwatch (\w+)", page.read_text(encoding="utf-8"), re.MULTILINE):
-            assert name in parsers(), (page.name, name)
+    for page, name in found(r"^    (?:\.venv/bin/)?wallwatch (\w+)"):
+        assert name in parsers(), (page, name)
 
 
 def test_the_routes_are_the_servers() -> None:
@@ -145,11 +149,11 @@ def test_the_routes_are_the_servers() -> None:
 
 def documented_keys() -> dict[str, dict[str, tuple[str, str]]]:
     """Section → key → (type, default) in docs/configuration.md."""
-    text, found = text_of("docs/configuration.md"), {}
+    text, keys = text_of("docs/configuration.md"), {}
     for heading, section in re.findall(r"^## `(\[+(\w+)\]+)`$", text, re.MULTILINE):
         rows = [cells for cells in table_rows(section_of(text, f"`{heading}`")) if len(cells) == 4]
-        found[section] = {cells[0].strip("`"): (cells[1], cells[2]) for cells in rows if cells[0].startswith("`")}
-    return found
+        keys[section] = {cells[0].strip("`"): (cells[1], cells[2]) for cells in rows if cells[0].startswith("`")}
+    return keys
 
 
 def _documented(key: Key) -> tuple[str, str]:
@@ -164,9 +168,9 @@ def test_the_configuration_keys_are_documented_and_no_others() -> None:
 
 
 def test_the_example_configuration_is_sound() -> None:
-    blocks = [b for page in PAGES for b in re.findall(r"```toml\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL)]
+    blocks = found(r"```toml\n(.*?)```", flags=re.DOTALL)
     assert len(blocks) >= 2
-    for block in blocks:
+    for _page, block in blocks:
         parse_document(tomllib.loads(block), Path("config.toml"))
 
 
@@ -208,9 +212,8 @@ def test_the_metrics_are_documented_and_no_others() -> None:
 
 def test_metrics_that_the_docs_name_exist() -> None:
     known = {sample.name for metric in families() for sample in metric.samples} | {f.name for f in families()}
-    for page in PAGES:
-        for name in re.findall(r"\bwallwatch_[a-z_]+\b", page.read_text(encoding="utf-8")):
-            assert name in known, (page.name, name)
+    for page, name in found(r"\bwallwatch_[a-z_]+\b"):
+        assert name in known, (page, name)
 
 
 # Files
@@ -218,20 +221,19 @@ def test_metrics_that_the_docs_name_exist() -> None:
 
 def test_make_targets_exist() -> None:
     targets = set(re.findall(r"^([\w-]+):", text_of("Makefile"), re.MULTILINE))
-    shown = {name for page in PAGES for name in re.findall(
-        r"(?:^    |`)make ([\w-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)}  # fmt: skip
+    shown = {name for _page, name in found(r"(?:^    |`)make ([\w-]+)")}
     assert {"demo", "test", "run"} <= shown <= targets
 
 
 def _anchors(page: Path) -> set[str]:
     """The anchors that GitHub makes of a page's headings."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text_of(page), re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page: Path) -> None:
-    for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8")):
+    for link in re.findall(r"\]\(([^)\s]+)\)", text_of(page)):
         if re.match(r"[a-z]+:", link):
             continue
         name, _, anchor = link.partition("#")
@@ -245,19 +247,18 @@ def test_every_page_can_be_reached_from_the_readme() -> None:
     seen, waiting = {ROOT / "README.md"}, [ROOT / "README.md"]
     while waiting:
         page = waiting.pop()
-        for link in re.findall(r"\]\(([^)#\s:]+)", page.read_text(encoding="utf-8")):
+        for link in re.findall(r"\]\(([^)#\s:]+)", text_of(page)):
             file = (page.parent / link).resolve()
-            found = sorted(file.glob("*.md")) if file.is_dir() else [file]
-            new = [f for f in found if f.suffix == ".md" and f.exists() and f not in seen]
+            files = sorted(file.glob("*.md")) if file.is_dir() else [file]
+            new = [f for f in files if f.suffix == ".md" and f.exists() and f not in seen]
             seen.update(new)
             waiting += new
-    assert {page for page in PAGES if page.name != "performance.md"} <= seen
+    assert set(PAGES) <= seen
 
 
 def test_files_that_the_docs_name_exist() -> None:
-    for page in PAGES:
-        for name in re.findall(r"`((?:monitor|probes|blocklists|tests|docs)/[\w/.]*)`", page.read_text(encoding="utf-8")):
-            assert (ROOT / name).exists(), (page.name, name)
+    for page, name in found(r"`((?:monitor|probes|blocklists|tests|docs)/[\w/.]*)`"):
+        assert (ROOT / name).exists(), (page, name)
 
 
 def test_the_changelog_has_this_version() -> None:
