@@ -61,7 +61,8 @@ def setup(config: Config) -> Setup:
     targets: dict[str, tuple[Target, ...]] = {}
     for path in config.targets:
         try:
-            targets[path.name] = tuple(load(path))
+            name = path.name if path.name not in targets else str(path)
+            targets[name] = tuple(load(path))
         except ListError as error:
             faults.append(str(error))
     controls: tuple[Target, ...] = ()

@@ -87,4 +87,6 @@ def split_endpoint(text: str) -> tuple[str, int]:
     host = host.removeprefix("[").removesuffix("]")
     if parse(host) is None:
         raise ValueError(f"{text!r} is no ADDRESS:PORT")
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f"{port!r} is no port")
     return host, int(port)

@@ -23,6 +23,14 @@ INVALID_CERTIFICATE = "ssl_invalid_certificate"
 _REMEMBER = 4096  # chains
 _BEGIN, _END = b"-----BEGIN CERTIFICATE-----", b"-----END CERTIFICATE-----"
 _GRAIN = 600  # seconds for which an answer on the same chain and name stands
+_ANY_LABEL = "any"  # stands in for what a wildcard covers
+_UNREADABLE = (
+    ValueError,
+    TypeError,
+    x509.ExtensionNotFound,
+    x509.DuplicateExtension,
+    x509.UnsupportedGeneralNameType,
+)
 
 
 class Authorities:
@@ -53,10 +61,17 @@ class Authorities:
             leaf, *others = (load(der) for der in chain)
             if not leaf.not_valid_before_utc - timedelta(seconds=_GRAIN) <= now <= leaf.not_valid_after_utc:
                 return INVALID_CERTIFICATE
-            if self._good(leaf, others, _subject(name), max(now, leaf.not_valid_before_utc)):
+            now = max(now, leaf.not_valid_before_utc)
+            if self._good(leaf, others, _subject(name), now):
                 return None
             names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-        except (ValueError, TypeError, x509.ExtensionNotFound, x509.DuplicateExtension):
+        except (
+            ValueError,
+            TypeError,
+            x509.ExtensionNotFound,
+            x509.DuplicateExtension,
+            x509.UnsupportedGeneralNameType,
+        ):
             return INVALID_CERTIFICATE if not chain or not _parses(chain[0]) else UNKNOWN_AUTHORITY
         # Good for a name of its own: then the name asked for is what is wrong.
         own = [_concrete(other) for other in names if isinstance(other, (DNSName, IPAddress))][:3]
@@ -67,10 +82,10 @@ class Authorities:
     def _good(
         self, leaf: x509.Certificate, others: list[x509.Certificate], subject: DNSName | IPAddress, now: datetime
     ) -> bool:
-        verifier = PolicyBuilder().store(self._store).time(now).build_server_verifier(subject)
         try:
+            verifier = PolicyBuilder().store(self._store).time(now).build_server_verifier(subject)
             verifier.verify(leaf, others)
-        except (VerificationError, ValueError):
+        except (VerificationError, ValueError):  # ValueError: a name that cannot be one
             return False
         return True
 
@@ -80,7 +95,10 @@ def load(der: bytes) -> x509.Certificate:
     with warnings.catch_warnings():
         # Some old roots, and whatever a peer may show, have a serial number of zero: no reason to speak up.
         warnings.simplefilter("ignore", CryptographyDeprecationWarning)
-        return x509.load_der_x509_certificate(der)
+        try:
+            return x509.load_der_x509_certificate(der)
+        except x509.InvalidVersion as error:
+            raise ValueError(str(error)) from error
 
 
 def _roots(pem: bytes) -> Iterator[x509.Certificate]:
@@ -93,13 +111,20 @@ def _roots(pem: bytes) -> Iterator[x509.Certificate]:
 
 
 def _subject(name: str) -> DNSName | IPAddress:
+    """The name as the library takes it: with an underscore it refuses it, and only a wildcard may hold it.
+
+    CAs must not issue for such a name itself (CA/B Baseline Requirements 7.1.4), so another label stands in.
+    """
     address = parse(name)
-    return IPAddress(address) if address is not None else DNSName(name.removesuffix("."))
+    if address is not None:
+        return IPAddress(address)
+    label, dot, rest = name.removesuffix(".").partition(".")
+    return DNSName((_ANY_LABEL if "_" in label else label) + dot + rest)
 
 
 def _concrete(name: DNSName | IPAddress) -> DNSName | IPAddress:
     if isinstance(name, DNSName) and name.value.startswith("*."):
-        return DNSName("any" + name.value[1:])
+        return DNSName(_ANY_LABEL + name.value[1:])
     return name
 
 

@@ -157,13 +157,13 @@ async def lookup(
             ear.socket = await trace.network.open_udp(*server)
             ear.send()
             await ear.first()
+        if ear.responses[0].flags & dns.flags.TC:
+            await _again_by_tcp(trace, ear, server)
     except (OSError, TimeoutError) as error:
         failure = failures.of(error)
     except BaseException:
         ear.close()
         raise
-    if ear.responses and ear.responses[0].flags & dns.flags.TC:
-        await _again_by_tcp(trace, ear, server)
     finished = trace.now()
 
     def result() -> DNSLookup:

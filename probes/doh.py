@@ -5,7 +5,7 @@ A DoH resolver only vouches or exposes: its certificate must verify, or it says 
 
 import asyncio
 from collections.abc import Sequence
-from urllib.parse import parse_qsl
+from urllib.parse import unquote
 
 import h11
 import msgspec
@@ -36,14 +36,14 @@ def parse_doh(text: str) -> DoHResolver:
     url = parse_url(text)
     if url.scheme != "https":
         raise ValueError("a DoH resolver needs https://")
-    path, _, raw = url.target.partition("?")
-    options = dict(parse_qsl(raw))
-    bootstrap = options.pop("bootstrap", "")
+    path, _, query_string = url.target.partition("?")
+    fields = [field.partition("=") for field in query_string.split("&") if field]
+    bootstrap = next((unquote(value) for key, _, value in fields if key == "bootstrap"), "")
     if bootstrap and parse(bootstrap) is None:
         raise ValueError(f"bootstrap={bootstrap} is no IP address")
     if url.is_address:
         bootstrap = url.host
-    rest = "&".join(f"{key}={value}" for key, value in options.items())
+    rest = "&".join("".join(field) for field in fields if field[0] != "bootstrap")
     target = path + (f"?{rest}" if rest else "")
     return DoHResolver(text, URL(url.scheme, url.host, url.port, target), bootstrap)
 
@@ -134,6 +134,6 @@ async def _ask(stream: tls.TLSStream, url: URL, name: str, query_type: str) -> R
         elif isinstance(event, h11.Data):
             if not page.add(bytes(event.data)):
                 return None
-        else:
+        elif not isinstance(event, h11.InformationalResponse):
             break
     return dns_probe.read(bytes(page.body), asked, 0.0) if page.status == 200 else None

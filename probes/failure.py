@@ -11,6 +11,7 @@ NXDOMAIN = "dns_nxdomain_error"
 NO_ANSWER = "dns_no_answer"
 NOT_TRIED_RESIDUAL = "not_tried: residual"
 NOT_TRIED_LOOPBACK = "not_tried: loopback"
+NOT_TRIED_BOGON = "not_tried: bogon"
 
 _ERRNO = {
     errno.ECONNREFUSED: REFUSED,
@@ -48,6 +49,7 @@ KNOWN = (
         NO_ANSWER,
         NOT_TRIED_RESIDUAL,
         NOT_TRIED_LOOPBACK,
+        NOT_TRIED_BOGON,
         "connection_already_closed",
         "dns_server_misbehaving",
         "dns_bogon_error",

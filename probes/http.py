@@ -91,7 +91,7 @@ class Page:
         """Take a piece of the body; False when the limit is reached."""
         room = self._limit - len(self.body)
         self.body += data[:room]
-        if len(data) >= room:
+        if len(data) > room:
             self.cut = "limit"
             return False
         return True
@@ -105,10 +105,16 @@ class Page:
         coding = self.header("content-encoding").strip().lower()
         if coding not in ("gzip", "x-gzip", "deflate"):
             return bytes(self.body)
-        try:
-            return zlib.decompressobj(wbits=47).decompress(bytes(self.body), self._limit)
-        except zlib.error:
-            return bytes(self.body)
+        for wbits in (47, -15):  # gzip or zlib by its header, else the bare deflate that some servers send
+            inflate = zlib.decompressobj(wbits)
+            try:
+                body = inflate.decompress(bytes(self.body), self._limit)
+            except zlib.error:
+                continue
+            if len(body) == self._limit and not inflate.eof:
+                self.cut = "limit"
+            return body
+        return bytes(self.body)
 
 
 async def fetch(
@@ -147,20 +153,24 @@ async def fetch(
 
 
 def _location(page: Page) -> str:
-    """The Location header, its bytes read as UTF-8; what is none is kept by `surrogateescape`, see `url.join`."""
-    raw = page.header("location")[:8192].encode("latin-1", "replace")
-    return raw.decode("utf-8", "backslashreplace")
+    """The Location header, its bytes read as UTF-8; those that are none percent-encoded, as browsers send them."""
+    raw = page.header("location")[:8192].encode("latin-1", "replace").decode("utf-8", "surrogateescape")
+    return re.sub("[\udc80-\udcff]", lambda byte: f"%{ord(byte.group()) - 0xDC00:02X}", raw)
 
 
 def _request(url: URL, extra: list[tuple[str, str]]) -> h11.Request:
-    headers = [("Host", url.authority), *_HEADERS, *extra]
+    headers = [("Host", url.authority), *_HEADERS, *((name, value.encode("latin-1")) for name, value in extra)]
     return h11.Request(method="GET", target=url.target, headers=headers)
 
 
 async def _exchange(trace: Trace, stream: ByteStream, page: Page, request: h11.Request) -> str | None:
-    """Send the request and fill the page; returns the failure string."""
+    """Send the request and fill the page; returns the failure string.
+
+    Where the request cannot be sent any more, an answer that came before is read all the same.
+    """
     loop = asyncio.get_running_loop()
     heard = loop.time()
+    unsent: OSError | None = None
 
     def hear() -> None:
         nonlocal heard
@@ -169,7 +179,10 @@ async def _exchange(trace: Trace, stream: ByteStream, page: Page, request: h11.R
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=trace.limits.header_bytes)
     try:
         async with asyncio.timeout(trace.limits.timeout):
-            await stream.write((connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
+            try:
+                await stream.write((connection.send(request) or b"") + (connection.send(h11.EndOfMessage()) or b""))
+            except OSError as error:
+                unsent = error
             await _receive(connection, stream, page, hear)
     except TimeoutError:
         if page.body and loop.time() - heard < _STALLED * trace.limits.timeout:
@@ -177,11 +190,12 @@ async def _exchange(trace: Trace, stream: ByteStream, page: Page, request: h11.R
             return None
         return failures.TIMEOUT
     except h11.RemoteProtocolError:
-        closed = connection.trailing_data[1]  # h11 reports an early end and nonsense alike
-        return failures.EOF if closed else "http_request_failed"
+        if not connection.trailing_data[1]:  # h11 reports an early end and nonsense alike
+            return "http_request_failed"
+        return failures.of(unsent or EOFError())
     except (OSError, EOFError) as error:
-        return failures.of(error)
-    return None
+        return failures.of(unsent or error)
+    return failures.of(unsent) if unsent and connection.trailing_data[1] else None
 
 
 async def _receive(connection: h11.Connection, stream: ByteStream, page: Page, hear: Callable[[], None]) -> None:

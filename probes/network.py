@@ -6,6 +6,7 @@ Its methods raise OSError for what the network did; the probes turn that into fa
 """
 
 import asyncio
+import errno
 import random
 import socket
 from collections.abc import Sequence
@@ -87,6 +88,8 @@ class DirectNetwork:
             if self._interface:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, self._interface.encode())
             if self._source:
+                if addresses.is_ipv6(self._source) != addresses.is_ipv6(address):
+                    raise OSError(errno.EAFNOSUPPORT, "the source is of another address family")
                 sock.bind((self._source, 0))
         except BaseException:
             sock.close()

@@ -7,6 +7,7 @@ and a stalled handshake costs some 47 KB (asyncio's own TLS layer: 311 KB).
 import asyncio
 import hashlib
 import ssl
+from contextlib import suppress
 from typing import Any
 
 from . import failure as failures
@@ -71,7 +72,8 @@ class TLSStream:
                 await self._flush()
                 await self._feed(self._limit - self.stream.received)
             except ssl.SSLError:
-                await self._flush()
+                with suppress(OSError):  # our alert is a courtesy; what went wrong is what came in
+                    await self._flush()
                 raise
             else:
                 return await self._flush()
@@ -82,6 +84,7 @@ class TLSStream:
             try:
                 return self.tls.read(limit)
             except ssl.SSLWantReadError:
+                await self._flush()  # a renegotiation, or the answer to a key update
                 data = await self.stream.read()
                 if not data:
                     return b""  # many servers close without a close_notify; the HTTP layer knows if more was due

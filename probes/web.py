@@ -15,6 +15,7 @@ from . import http, tcp, tls
 from .address import is_bogon, is_ipv6
 from .certificate import Authorities
 from .dns import DNSLookup
+from .failure import NOT_TRIED_BOGON
 from .http import HTTPRoundTrip
 from .resolvers import Resolvers, ask_others, ask_system
 from .tls import TLSHandshake
@@ -91,7 +92,7 @@ def _remember(jar: dict[str, str], page: HTTPRoundTrip) -> None:
     for key, value in page.headers:
         if key.lower() == "set-cookie" and len(jar) < 50:
             try:
-                jar.update({name: morsel.value for name, morsel in SimpleCookie(value[:4096]).items()})
+                jar.update({name: morsel.coded_value for name, morsel in SimpleCookie(value[:4096]).items()})
             except CookieError:
                 continue
 
@@ -107,19 +108,23 @@ class _Hop:
         self._page: HTTPRoundTrip | None = None
         self._connected: dict[str, asyncio.Future[bool]] = {}
         self._proved: set[str] = set()
+        self._public = False
 
     async def run(self) -> HTTPRoundTrip | None:
         """The plain client's page, where it got one."""
         async with asyncio.TaskGroup() as group:
             others = group.create_task(self._ask_others())
             plain = await self._ask_system()
-            first = [a for a in plain[:1] if self._is_acquainted(a)]
+            first = [a for a in plain[:1] if self._is_acquainted(a) and not is_bogon(a)]
             self.plan.met.update(first)
             begun = [group.create_task(self._contact(address, plain)) for address in first]
             await others
             known = list(dict.fromkeys([*plain, *self._answers(), *self._again]))
             advised = await self.plan.advise(self.url, known, self.hop)
             vouched = advised | self._vouched | self._vouched_by_doh()
+            # An address of a private network is contacted only where the site is known to be elsewhere (row 29): then
+            # it may hold a block page. Otherwise it is the site's own mistake, or somebody who sends us into our LAN.
+            self._public = any(not is_bogon(a) for a in vouched)
             chosen = choose(plain, advised | self._vouched, known)
             chosen = [a for a in dict.fromkeys([*chosen, *self._again]) if a not in first]
             if not vouched >= set(chosen):
@@ -190,7 +195,10 @@ class _Hop:
                 connected.set_result(False)
 
     async def _connect(self, address: str, port: int) -> tcp.Stream | None:
-        return await tcp.connect(self.trace, address, port, hop=self.hop, refuse=self.plan.refuse(address, port))
+        refuse = self.plan.refuse(address, port)
+        if not refuse and is_bogon(address) and not self._public:
+            refuse = NOT_TRIED_BOGON
+        return await tcp.connect(self.trace, address, port, hop=self.hop, refuse=refuse)
 
     async def _secured(self, address: str, plain: list[str]) -> None:
         stream = await self._connect(address, self.url.port)

@@ -24,6 +24,7 @@ from .residual import Residual
 from .self_test import SelfTester
 from .vantage import Vantage
 
+_SUSPICIOUS = frozenset({"ambiguous", "no_control", "control_failed"})
 ROUNDS_APART = 61.0  # seconds between the two rounds that a resolver's refusal needs (judgement row 12)
 
 
@@ -89,13 +90,15 @@ class _Work:
         await self._ask_about_hop(case, attempt=0)
         suspicion = suspects(case)
         if suspicion is not None:
+            await self._let_rest(case)  # nobody else shall go there while we look again
             await self._look_again(suspicion, case)
             case = self._case()
         elif not case.first.reached:
             await self._test_again()
             case = self._case()
         verdict = judge(case)
-        await self._let_rest(case, verdict)
+        if verdict.outcome in INTERFERED or verdict.cause in _SUSPICIOUS:
+            await self._let_rest(case)
         return Result(case.measurement, verdict)
 
     async def _look_again(self, suspicion: Suspicion, first: Case) -> None:
@@ -156,10 +159,9 @@ class _Work:
             self._mine.add((address, port))
         return refusal
 
-    async def _let_rest(self, case: Case, verdict: Verdict) -> None:
-        if verdict.outcome in INTERFERED or verdict.cause == "ambiguous":
-            for address, port in sorted(touched(case)):
-                await self.c.residual.rest(self.vantage.egress, address, port, uid=self.uid)
+    async def _let_rest(self, case: Case) -> None:
+        for address, port in sorted(touched(case)):
+            await self.c.residual.rest(self.vantage.egress, address, port, uid=self.uid)
 
     def _case(self) -> Case:
         return observe(self._measurement(), self.c.fingerprints)

@@ -138,9 +138,15 @@ class SelfTester:
                 secured = await tls.handshake(trace, stream, url.host, authorities=self._authorities)
             page = await self._fetch(trace, secured, stream, url) if secured is not None else None
             stream.close()
-        if page is None or page.failure or page.status >= 500:
+        step = next((op for op in trace.operations if isinstance(op, tls.TLSHandshake)), None)
+        if page is None or page.failure:
             return None
-        return page.status == 204 and page.body_length == 0
+        if page.status == 204 and page.body_length == 0:
+            return True
+        # Over valid TLS the page's own server speaks, and it may have no such page. A portal that answers in its
+        # place brings a page of its own, leads to one, or asks to log in (511, RFC 6585).
+        genuine = step is not None and step.valid
+        return False if not genuine and (page.status < 400 or page.status == 511) else None
 
     async def _fetch(
         self, trace: Trace, secured: tls.TLSStream | tcp.Stream, below: tcp.Stream, url: URL
@@ -198,7 +204,6 @@ async def _ask(trace: Trace, vantage: Vantage, name: str, query_type: str) -> DN
 
 async def _connect_any(trace: Trace, addresses: Sequence[str], port: int) -> tcp.Stream | None:
     for address in addresses[:2]:
-        # An address of loopback is the operator's own page here, and no answer of the network's.
         stream = await tcp.connect(trace, address, port)
         if stream is not None:
             return stream

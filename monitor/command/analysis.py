@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import sys
+from pathlib import Path
 
 import msgspec
 
@@ -18,8 +19,9 @@ from .inputs import BadInput, config_of, measurements
 
 
 def _fingerprints(arguments: argparse.Namespace) -> Fingerprints:
-    """The shipped tables, and those of a configuration where one is named."""
-    more = load(arguments.config).fingerprints if arguments.config else ()
+    """The shipped tables, and those of the configuration where there is one."""
+    path = arguments.config or Path("config.toml")
+    more = load(path).fingerprints if arguments.config or path.exists() else ()
     try:
         return load_fingerprints([*sorted(SHIPPED.glob("fingerprints_*.csv")), *more])
     except ListError as error:

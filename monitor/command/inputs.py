@@ -15,8 +15,6 @@ from monitor.publish.record import NotOurs, read_json
 from monitor.store import ooni
 from probes.measurement import Measurement
 
-_LINE = 64 * 1024 * 1024  # bytes of one recorded measurement
-
 
 class BadInput(ValueError):
     """Input that cannot be used; str() has one line a fault."""

@@ -12,7 +12,7 @@ import msgspec
 from blocklists import Fingerprint, Fingerprints
 from probes.address import embedded_ipv4, is_ipv6
 from probes.dns import DNSLookup, Response
-from probes.failure import NO_ANSWER, NOT_TRIED_LOOPBACK, NOT_TRIED_RESIDUAL
+from probes.failure import NO_ANSWER, NOT_TRIED_BOGON, NOT_TRIED_LOOPBACK, NOT_TRIED_RESIDUAL
 from probes.http import HTTPRoundTrip
 from probes.measurement import Measurement
 from probes.tcp import TCPConnect
@@ -88,7 +88,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def not_tried(self) -> bool:
         """The contact was not made, so it is no evidence."""
-        return self.failure in (NOT_TRIED_RESIDUAL, NOT_TRIED_LOOPBACK)
+        return self.failure in (NOT_TRIED_RESIDUAL, NOT_TRIED_LOOPBACK, NOT_TRIED_BOGON)
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True):

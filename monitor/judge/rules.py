@@ -62,7 +62,7 @@ RULES = (
     Rule("insufficient.residual", "insufficient", innocent.residual, "A skipped contact is no evidence."),
     Rule("insufficient.date", "insufficient", innocent.bad_date_only_here, "Nodes of one site differ."),
     Rule("insufficient.no_control", "insufficient", innocent.no_control, "A site down everywhere looks the same."),
-    Rule("insufficient.control_failed", "insufficient", innocent.control_failed, "The same."),
+    Rule("insufficient.control_failed", "insufficient", innocent.control_failed, "Without its word nothing is sure."),
     Rule("insufficient.ambiguous", "insufficient", innocent.ambiguous, "An honest doubt costs little."),
 )  # fmt: skip
 

@@ -104,7 +104,7 @@ def world_of(scenario: Scenario) -> World:
     controls = [default_site(name, f"151.101.{n}.7", per_client={}) for n, name in enumerate(CONTROL_NAMES, 10)]
     six = [msgspec.structs.replace(c, addresses=(*c.addresses, f"2a04:4e42:{n}::7")) for n, c in enumerate(controls, 1)]
     empty = Site("empty.example", ("146.75.30.10",), status=204, http="serve", title="")
-    return World([*(scenario.sites or (default_site(),)), *six, empty])
+    return World([*six, empty, *(scenario.sites or (default_site(),))])
 
 
 async def _play(scenario: Scenario) -> Result:
