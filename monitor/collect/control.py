@@ -5,6 +5,7 @@ name is checked on demand.
 """
 
 import asyncio
+import random
 from collections.abc import Callable, Sequence
 
 import aiohttp
@@ -23,6 +24,8 @@ from .reference import Referee
 SHARED = 300.0  # seconds
 _TIMEOUT = 30.0  # seconds; OONI gives its helpers as long
 _REPLY = 2 * 1024 * 1024  # bytes
+_PATIENCE = 10  # seconds, the most that a busy helper may ask us to wait
+_ATTEMPTS = 4
 _CHECKED = 3  # control names by which a helper is checked
 
 
@@ -113,15 +116,23 @@ class Control:
                 self._shared = {k: v for k, v in self._shared.items() if now - v[0] <= SHARED}
             self._shared[source, str(url)] = (now, reply)
 
+    async def _post(self, helper: str, request: bytes) -> bytes:
+        """The body of the helper's answer; one that is busy is asked again when it says. Raises ReplyError."""
+        headers, limit = {"Content-Type": "application/json"}, aiohttp.ClientTimeout(total=_TIMEOUT)
+        for attempt in range(_ATTEMPTS):
+            async with self._session.post(helper, data=request, headers=headers, timeout=limit) as response:
+                if response.status == 200:
+                    return await _whole(response.content)
+                pause = _pause(response)
+            if pause is None or attempt == _ATTEMPTS - 1:
+                break
+            await self._clock.sleep(pause + random.random())  # noqa: S311 - spreads those that wait
+        raise ReplyError(f"http_unexpected_status_code {response.status}")
+
     async def _fetch(self, helper: str, url: URL, wanted: Sequence[str]) -> ControlReply:
         source = f"helper:{helper}"
         try:
-            async with self._session.post(
-                helper, json=request_of(url, wanted), timeout=aiohttp.ClientTimeout(total=_TIMEOUT)
-            ) as response:
-                if response.status != 200:
-                    raise ReplyError(f"http_unexpected_status_code {response.status}")
-                body = await _whole(response.content)
+            body = await self._post(helper, msgspec.json.encode(request_of(url, wanted)))
             reply = read_reply(msgspec.json.decode(body), source=source, url=str(url))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             reply = ControlReply(source=source, url=str(url), failure=type(error).__name__, dns_known=False)
@@ -131,6 +142,14 @@ class Control:
             self._on_failure(helper)
         self._share(helper, url, reply)
         return reply
+
+
+def _pause(response: aiohttp.ClientResponse) -> float | None:
+    """Seconds after which a helper that is busy wants to be asked again; None where it is not, or it is too long."""
+    wanted = response.headers.get("Retry-After", "")
+    if response.status not in (429, 503) or not (wanted.isascii() and wanted.isdigit()):
+        return None
+    return float(wanted) if int(wanted) <= _PATIENCE else None
 
 
 async def _whole(content: aiohttp.StreamReader) -> bytes:

@@ -119,6 +119,23 @@ def test_the_next_helper_is_asked_where_one_fails() -> None:
         assert set(fleet.failed) == {fleet.urls[0]}
 
 
+def test_a_busy_helper_is_asked_again_when_it_says() -> None:
+    turns = iter([429, 503])
+
+    def busy() -> web.Response:
+        status = next(turns, 200)
+        return good() if status == 200 else web.Response(status=status, headers={"Retry-After": "0"})
+
+    fleet = Fleet([busy])
+
+    async def story(control: Control) -> None:
+        (reply,) = await control.ask(URL, [])
+        assert reply.failure is None
+
+    asyncio.run(fleet.play(story))
+    assert fleet.asked == [3]
+
+
 def test_where_all_fail_the_reply_says_why() -> None:
     fleet = Fleet([broken])
 
