@@ -52,6 +52,7 @@ class Authorities:
         """None where the chain (DER, leaf first) is good for the name now, else the failure (df-007).
 
         Order, as in Go's `x509.Verify` from which OONI's strings come: dates, name, authority.
+        A name is called wrong only where a root vouches for the certificate (Go does so for any certificate).
         """
         return self.failure(tuple(chain), name, int(now.timestamp()) // _GRAIN * _GRAIN)
 

@@ -159,8 +159,9 @@ def _location(page: Page) -> str:
 
 
 def _request(url: URL, extra: list[tuple[str, str]]) -> h11.Request:
-    headers = [("Host", url.authority), *_HEADERS, *((name, value.encode("latin-1")) for name, value in extra)]
-    return h11.Request(method="GET", target=url.target, headers=headers)
+    headers = [("Host", url.authority), *_HEADERS, *extra]  # a cookie has the bytes that the site gave it
+    encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
+    return h11.Request(method="GET", target=url.target, headers=encoded)
 
 
 async def _exchange(trace: Trace, stream: ByteStream, page: Page, request: h11.Request) -> str | None:

@@ -120,8 +120,9 @@ class Place:
         return server
 
     async def fetch(
-        self, url: str = "http://good.example/", *, wait: float = 0, authorities: Authorities | None = None, **more: str
-    ) -> tuple[HTTPRoundTrip, Trace]:
+        self, url: str = "http://good.example/", *, wait: float = 0, authorities: Authorities | None = None,
+        cookie: str = "", referer: str = "", expect: str = "",
+    ) -> tuple[HTTPRoundTrip, Trace]:  # fmt: skip
         """One exchange with SITE."""
         trace, parsed = self.trace(), parse_url(url)
         stream = await tcp.connect(trace, SITE, parsed.port)
@@ -134,7 +135,7 @@ class Place:
             assert channel is not None, trace.operations
             page = await http.fetch(
                 trace, channel, parsed, address=SITE, port=parsed.port, flow=stream.flow,
-                received=lambda: stream.received, **more,
+                received=lambda: stream.received, cookie=cookie, referer=referer, expect=expect,
             )  # fmt: skip
         finally:
             stream.close()
@@ -203,6 +204,26 @@ async def closes(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> 
     await reader.read(4096)
 
 
+def refusing(context: ssl.SSLContext) -> Serve:
+    """A TLS server whose handshake fails; unlike asyncio's, it lets its alert out before it closes."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+        secured = context.wrap_bio(incoming, outgoing, server_side=True)
+        while data := await reader.read(4096):
+            incoming.write(data)
+            try:
+                secured.do_handshake()
+            except ssl.SSLWantReadError:
+                writer.write(outgoing.read())
+            except ssl.SSLError:
+                writer.write(outgoing.read())
+                await asyncio.sleep(0.05)  # what the client says meanwhile is read, so that no reset follows
+                return
+
+    return serve
+
+
 def page(body: bytes = b"", *headers: str, status: str = "200 OK") -> bytes:
     """A response with its content-length."""
     return head(*headers, f"Content-Length: {len(body)}", status=status) + body
@@ -220,7 +241,7 @@ def records(asked: dns.message.Message, kind: str, *values: str, rcode: int = 0,
     rrset = dns.rrset.from_text(asked.question[0].name, ttl, "IN", kind, *values)
     if rrset.rdtype == asked.question[0].rdtype:
         answer.answer.append(rrset)
-    return answer.to_wire()
+    return answer.to_wire(max_size=65535)
 
 
 def zone(**names: Sequence[str]) -> Answer:
@@ -240,10 +261,10 @@ def zone(**names: Sequence[str]) -> Answer:
 def _nothing(asked: dns.message.Message, rcode: int) -> bytes:
     answer = dns.message.make_response(asked)
     answer.set_rcode(rcode)  # type: ignore[arg-type]
-    return answer.to_wire()
+    return answer.to_wire(max_size=65535)
 
 
 def der(pem: bytes) -> bytes:
     """The first certificate in a PEM file."""
-    text = pem.decode()
-    return ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN CERTIFICATE") :])
+    text, end = pem.decode(), "-----END CERTIFICATE-----"
+    return ssl.PEM_cert_to_DER_cert(text[text.index("-----BEGIN CERTIFICATE") : text.index(end)] + end)

@@ -21,7 +21,10 @@ _IP_RECVTTL, _SO_TIMESTAMPNS = 12, 35
     ("text", "expected"),
     [
         ("nameserver 9.9.9.9\n", ["9.9.9.9"]),
-        ("# nameserver 1.1.1.1\nsearch x\n nameserver\t2620:fe::fe extra\nnameserver 8.8.8.8", ["2620:fe::fe", "8.8.8.8"]),
+        (
+            "# nameserver 1.1.1.1\nsearch x\n nameserver\t2620:fe::fe extra\nnameserver 8.8.8.8",
+            ["2620:fe::fe", "8.8.8.8"],
+        ),
         ("nameserver a.example\nnameserver\nnameserver 8.8.8.8\n", ["8.8.8.8"]),
         ("".join(f"nameserver 10.0.0.{n}\n" for n in range(1, 6)), ["10.0.0.1", "10.0.0.2", "10.0.0.3"]),
         ("nameserver fe80::1%eth0\n", ["fe80::1%eth0"]),
