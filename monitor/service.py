@@ -20,7 +20,7 @@ from monitor.collect.control import Control
 from monitor.collect.reference import Referee
 from monitor.collect.residual import REST, Residual
 from monitor.collect.schedule import Round, Schedule
-from monitor.collect.self_test import SelfTester, is_usable
+from monitor.collect.self_test import SelfTester, is_usable, told
 from monitor.collect.vantage import Vantage
 from monitor.config import Config, ConfigError, VantageConfig
 from monitor.judge.verdict import Verdict
@@ -274,7 +274,7 @@ class Service:
         _at, test = await self.engine.collector.tester.test(self.engine.vantages[vantage])
         self.metrics.vantage_up(vantage, is_usable(test))
         if not is_usable(test):
-            log.warning("vantage %s is not fit to measure: %s", vantage, test)
+            log.warning("vantage %s: %s", vantage, told(test))
 
     async def _watch(self) -> None:
         """Look at the event loop and the store, and check the helpers every hour."""

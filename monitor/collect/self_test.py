@@ -228,3 +228,16 @@ def is_usable(test: SelfTest) -> bool:
 def networks_of(targets: Sequence[Target]) -> int:
     """How many different sites a control list holds."""
     return len({t.site or site_of(parse_url(t.url).host) for t in targets})
+
+
+def told(test: SelfTest) -> str:
+    """A self-test in words."""
+    states = {True: "works", False: "is broken", None: "is not known to work"}
+    state = "offline" if is_offline(test) else "behind a captive portal" if is_captive(test) else "online"
+    parts = [state, f"{len(test.opened)} of {len(test.opened) + len(test.failed)} control names open"]
+    parts.append(f"IPv6 {states[test.ipv6]}")
+    if test.clock_skew is not None:
+        parts.append(f"clock {test.clock_skew:+.0f} s")
+    if test.failed_resolvers:
+        parts.append(f"resolvers that fail: {', '.join(test.failed_resolvers)}")
+    return ", ".join(parts) + ("" if is_usable(test) else "; its results are insufficient")

@@ -5,10 +5,8 @@ import asyncio
 import sys
 
 from blocklists import check as faults_of
-from monitor.collect.self_test import is_usable, networks_of
-from monitor.judge.innocent import is_captive, is_offline
+from monitor.collect.self_test import networks_of, told
 from monitor.service import Engine, Setup, setup
-from probes.measurement import SelfTest
 
 from .inputs import BadInput, config_of
 
@@ -44,16 +42,3 @@ async def _try(made: Setup) -> None:
         for vantage in made.vantages:
             _at, test = await engine.collector.tester.test(vantage)
             print(f"vantage {vantage.name}: {told(test)}")
-
-
-def told(test: SelfTest) -> str:
-    """A self-test in words."""
-    states = {True: "works", False: "is broken", None: "is not known to work"}
-    state = "offline" if is_offline(test) else "behind a captive portal" if is_captive(test) else "online"
-    parts = [state, f"{len(test.opened)} of {len(test.opened) + len(test.failed)} control names open"]
-    parts.append(f"IPv6 {states[test.ipv6]}")
-    if test.clock_skew is not None:
-        parts.append(f"clock {test.clock_skew:+.0f} s")
-    if test.failed_resolvers:
-        parts.append(f"resolvers that fail: {', '.join(test.failed_resolvers)}")
-    return ", ".join(parts) + ("" if is_usable(test) else "; its results are insufficient")

@@ -84,22 +84,49 @@ def test_lists_check_is_content_with_the_shipped_lists(capsys: pytest.CaptureFix
     assert "without fault" in capsys.readouterr().out
 
 
-def test_run_once_without_internet_says_offline_and_records_it(tmp_path: Path) -> None:
-    """In a network namespace of its own, which has no way out."""
+@pytest.fixture
+def isolated(tmp_path: Path) -> list[str]:
+    """The command in a network namespace of its own, which has no way out; the shipped configuration beside it."""
     shutil.copytree(ROOT / "blocklists", tmp_path / "blocklists")
     shutil.copy(ROOT / "config.toml", tmp_path)
     isolate = ["unshare", "--net"] if os.geteuid() == 0 else ["unshare", "--user", "--map-root-user", "--net"]
     if subprocess.run([*isolate, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this machine does not allow network namespaces")
-    done = subprocess.run(
-        [*isolate, sys.executable, "-m", "monitor.cli", "run", "--once"],
-        cwd=tmp_path, env=ENVIRONMENT, capture_output=True, text=True, timeout=100, check=False,
-    )  # fmt: skip
+    return [*isolate, sys.executable, "-m", "monitor.cli"]
+
+
+def _run(command: list[str], folder: Path) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        command, cwd=folder, env=ENVIRONMENT, capture_output=True, text=True, timeout=100, check=False
+    )
+
+
+def test_run_once_without_internet_says_offline_and_records_it(isolated: list[str], tmp_path: Path) -> None:
+    done = _run([*isolated, "run", "--once"], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "offline" in done.stdout
     rows = list(Store.open(tmp_path / "wallwatch.db", read_only=True).iter_rows())
     assert len(rows) == 13
     assert {(row.outcome, row.cause) for row in rows} == {("insufficient", "offline")}
+
+
+def test_check_tries_controls_and_vantages(isolated: list[str], tmp_path: Path) -> None:
+    done = _run([*isolated, "check"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "no fault; 13 targets, 1 vantages" in done.stdout
+    assert "vantage local: offline, 0 of 4 control names open" in done.stdout
+    assert "control https://1.th.ooni.org/: fails for 3 of 3 control names" in done.stdout
+
+
+def test_measure_prints_an_account_and_stores_no_measurement(isolated: list[str], tmp_path: Path) -> None:
+    done = _run([*isolated, "measure", "https://www.bbc.com/"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "INSUFFICIENT" in done.stdout and "offline" in done.stdout
+    done = _run([*isolated, "measure", "--format", "json", "https://www.bbc.com/", "http://203.0.113.5/"], tmp_path)
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    assert {line["target"] for line in lines} == {"https://www.bbc.com/", "http://203.0.113.5/"}
+    assert {line["verdict"]["cause"] for line in lines} == {"offline"}
+    assert not list(Store.open(tmp_path / "wallwatch.db", read_only=True).iter_rows())
 
 
 def test_helper_serves_until_it_is_told_to_end(tmp_path: Path) -> None:
