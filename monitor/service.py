@@ -266,8 +266,10 @@ class Service:
             self.metrics.vantage_up(measurement.vantage.name, is_usable(tests[-1]))
         self.metrics.vantage_contact(measurement.vantage.name, measurement.time.timestamp())
 
-    async def _measure_in_round(self, target: Target, vantage: str) -> None:
-        await self.measure(target, vantage)
+    async def _measure_in_round(self, target: Target, vantage: str) -> float | None:
+        """Measure; where an address had to rest, say how long, so that the round comes back to the target."""
+        result = await self.measure(target, vantage)
+        return self.engine.setup.rest.total_seconds() + 0.5 if result.verdict.cause == "residual" else None
 
     async def _before_round(self, vantage: str) -> None:
         await self.engine.load_residuals(self.store)

@@ -96,6 +96,8 @@ def read(wire: bytes, asked: dns.message.Message, at: float, hops: int | None = 
     if len(wire) < 12 or struct.unpack_from("!H", wire)[0] != asked.id:
         return None
     flags = struct.unpack_from("!H", wire, 2)[0]
+    if not flags & dns.flags.QR:
+        return None  # our own question, sent back
     try:
         answer = dns.message.from_wire(wire, ignore_trailing=True, raise_on_truncation=False)
         if answer.question and answer.question != asked.question:

@@ -19,6 +19,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from blocklists import Target
 from probes.clock import Clock
 
+_AGAIN = 3  # measurements of a target in one round, where its addresses had to rest
 _EPOCH, _US = datetime.fromtimestamp(0, UTC), timedelta(microseconds=1)
 
 
@@ -60,7 +61,11 @@ def slot(moment: datetime, every: float, offset: float) -> datetime:
 
 
 class Schedule:
-    """Runs every round at its phase through APScheduler; `measure` makes and stores one measurement."""
+    """Runs every round at its phase through APScheduler.
+
+    `measure` makes and stores one measurement; where its addresses had to rest, it gives the seconds after which it
+    wants to be called again in the same round.
+    """
 
     def __init__(
         self,
@@ -69,7 +74,7 @@ class Schedule:
         every: float,
         jitter: float,
         memory: Memory,
-        measure: Callable[[Target, str], Awaitable[None]],
+        measure: Callable[[Target, str], Awaitable[float | None]],
         clock: Clock,
         before_round: Callable[[str], Awaitable[None]] | None = None,
         on_missed: Callable[[str], None] = lambda _vantage: None,
@@ -164,7 +169,11 @@ class Schedule:
             return self._on_missed(vantage)
         self._busy.add(pair)
         try:
-            await self._measure(target, vantage)
+            for _ in range(_AGAIN):
+                wait = await self._measure(target, vantage)
+                if not wait or self._stopping.is_set():
+                    break
+                await self._wait(wait)
         except Exception as error:
             faults.append(error)
         finally:

@@ -29,7 +29,7 @@ from probes.trace import Limits
 from .inputs import BadInput
 from .serving import stop_on_signal
 
-LIMITS = Limits(timeout=1.5, dns_timeout=1.0, listen=0.3)  # loopback is near
+LIMITS = Limits(timeout=1.2, dns_timeout=1.0, listen=0.3)  # loopback is near
 _RESOLVERS = ("system", "udp://8.8.8.8:53", "https://dns.example/dns-query?bootstrap=9.9.9.9")
 _ENDLESS = 90.0  # seconds that the story takes where the demo has no end
 _ROUNDS = 7  # in the story

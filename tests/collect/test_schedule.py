@@ -120,6 +120,26 @@ def test_a_round_that_takes_too_long_is_not_overlapped_and_is_counted(tmp_path: 
     assert set(bench.missed) == {"here"}
 
 
+def test_a_target_whose_address_rests_is_measured_again_in_the_same_round(tmp_path: Path) -> None:
+    async def play() -> list[str]:
+        async with Store.open(tmp_path / "a.db") as store:
+            bench = Bench(store, every=3600)
+            good = bench.measure
+
+            async def measure(target: Target, vantage: str) -> float | None:
+                await good(target, vantage)
+                seen = [name for _at, name in bench.made].count(target.name)
+                return 0.05 if target.name.endswith("site-3.example/") and seen < 2 else None
+
+            bench.schedule._measure = measure
+            await bench.schedule.run(ROUND)
+            return [name for _at, name in bench.made]
+
+    made = asyncio.run(play())
+    assert len(made) == 7
+    assert made.count("https://site-3.example/") == 2
+
+
 def test_one_bug_does_not_take_the_round_with_it(tmp_path: Path) -> None:
     async def play() -> list[str]:
         async with Store.open(tmp_path / "a.db") as store:

@@ -63,14 +63,14 @@ def test_a_block_page_in_the_sites_place_and_at_a_forged_address() -> None:
 
 def test_a_redirect_to_a_block_page() -> None:
     rules = (
-        Rule(kind="redirect", names=ABOUT, location="http://10.10.34.34/?type=Invalid"),
-        Rule(kind="block_page", addresses=("10.10.34.34",), body=b"<title>Blocked</title>"),
+        Rule(kind="redirect", names=ABOUT, location="http://203.0.113.34/?type=Invalid"),
+        Rule(kind="block_page", addresses=("203.0.113.34",), body=b"<title>Blocked</title>"),
     )
 
     async def run() -> None:
         async with scene(*rules) as here:
             trace = await here.open("http://www.news.test/")
-            seen = [(page.status, page.title) for page in pages(trace) if page.address in (NEWS, "10.10.34.34")]
+            seen = [(page.status, page.title) for page in pages(trace) if page.address in (NEWS, "203.0.113.34")]
             assert seen == [(302, ""), (200, "Blocked")]
 
     asyncio.run(run())
