@@ -147,7 +147,7 @@ def _url(line: str) -> str:
 
 
 def test_demo_finds_all_that_is_simulated_and_marks_it(tmp_path: Path) -> None:
-    process = wallwatch("demo", "--for", "50", "--listen", "127.0.0.1:0", cwd=tmp_path)
+    process = wallwatch("demo", "--for", "60", "--listen", "127.0.0.1:0", cwd=tmp_path)
     assert process.stderr is not None
     url = _url(process.stderr.readline())
     time.sleep(15)
@@ -155,7 +155,7 @@ def test_demo_finds_all_that_is_simulated_and_marks_it(tmp_path: Path) -> None:
     for path in ("", "metrics", "api/v1/matrix", "healthz", "readyz"):
         with urllib.request.urlopen(url + path, timeout=10) as response:
             pages[path] = response.read().decode()
-    out, err = process.communicate(timeout=90)
+    out, err = process.communicate(timeout=95)
     assert process.returncode == 0, out[-3000:] + err
     assert "14 of 14 simulated blocks found" in out
     assert all("SIMULATED" in line for line in out.splitlines() if " stored " in line)
