@@ -18,6 +18,7 @@ from prometheus_client.metrics_core import Metric
 
 from monitor import __version__, cli
 from monitor.config import KEYS, Key, parse_document
+from monitor.judge import artefacts, differences, innocent
 from monitor.judge.detect import Event
 from monitor.judge.rules import RULES, VERSION, Rule
 from monitor.judge.techniques import TECHNIQUES
@@ -83,6 +84,16 @@ def with_rule_table(text: str) -> str:
 def test_the_table_of_rules_is_the_codes() -> None:
     text = text_of("docs/rules.md")
     assert text == with_rule_table(text), "run `python -m tests.test_docs --write`"
+
+
+def test_the_weights_of_the_score_are_the_codes() -> None:
+    text = (DOCS / "rules.md").read_text()
+    section = text[text.index("## Score") : text.index("## Events")]
+    shown = {float(n.replace("−", "-")) for n in re.findall(r"\| (−?\d+\.\d+) \|", section)}
+    assert shown == {
+        artefacts.PROOF, differences.TLS_RESET, differences.DNS_FAILURE, differences.TLS_OTHER, differences.STRANGER,
+        differences.TCP_FAILURE, differences.PAGE, innocent.REACHED, innocent.SAME,
+    }  # fmt: skip
 
 
 def test_a_changed_table_would_be_noticed() -> None:
