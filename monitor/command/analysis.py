@@ -21,9 +21,10 @@ from .inputs import BadInput, config_of, measurements
 def _fingerprints(arguments: argparse.Namespace) -> Fingerprints:
     """The shipped tables, and those of the configuration where there is one."""
     path = arguments.config or Path("config.toml")
-    more = load(path).fingerprints if arguments.config or path.exists() else ()
+    config = load(path) if arguments.config or path.exists() else None
+    more, downloaded = (config.fingerprints, config.downloaded) if config else ((), frozenset())
     try:
-        return load_fingerprints([*sorted(SHIPPED.glob("fingerprints_*.csv")), *more])
+        return load_fingerprints([*sorted(SHIPPED.glob("fingerprints_*.csv")), *more], downloaded=downloaded)
     except ListError as error:
         raise BadInput(str(error)) from None
 
@@ -56,7 +57,8 @@ def import_(arguments: argparse.Namespace) -> int:
     async def save() -> None:
         async with Store.open(config.database) as store:
             for measurement in sorted(good, key=lambda m: m.time):
-                await store.save(measurement, judge(measurement, fingerprints))
+                await store.save(measurement, judge(measurement, fingerprints), defer=True)
+            await store.rebuild()
 
     try:
         asyncio.run(save())

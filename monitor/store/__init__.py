@@ -8,9 +8,11 @@
     records        Measurement ↔ bytes
     measurements   measurements: saved with all that belongs to them, loaded, listed
     verdicts       verdicts, one for each version of the rules, and the daily counts of outcomes
+    daily          a target's outcomes over time, counted by day or by any other step
     contents       bodies and certificates, once per hash
     series         where each target stands at each vantage, and the events
     rounds         what a restarted service must know: rounds, and residual blocking that we triggered
+    snapshot       one state of the file, read throughout
     selection      target, vantage and dates, as a condition
 
 Judging is `judge`'s: `series` only hands it the next point, in the transaction that stores the measurement.

@@ -85,3 +85,14 @@ def check_readable(path: Path, *, simulated: bool) -> None:
             schema.check(connection, file=str(path), simulated=simulated)
     except sqlite3.Error as error:
         raise StoreError(f"{path}: {error}") from error
+
+
+def is_simulated(path: Path) -> bool:
+    """Whether there is a database of simulated measurements. Raises StoreError where there is none of ours."""
+    if not path.is_file():
+        raise StoreError(f"{path}: there is no database")
+    try:
+        with reader(path) as connection:
+            return schema.is_simulated(connection, file=str(path))
+    except sqlite3.Error as error:
+        raise StoreError(f"{path}: {error}") from error

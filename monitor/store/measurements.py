@@ -41,16 +41,26 @@ class Row(msgspec.Struct, frozen=True):
     rules_version: int
 
 
-def save(connection: sqlite3.Connection, measurement: Measurement, verdict: Verdict) -> list[Event]:
+def save(
+    connection: sqlite3.Connection, measurement: Measurement, verdict: Verdict, *, defer: bool = False
+) -> list[Event]:
     """Keep a measurement and everything that follows from it; the events that it confirms.
 
-    A uid that is known changes nothing and confirms nothing. Raises RecordError.
+    A uid that is known changes nothing and confirms nothing. `defer`: where the measurement came late, its series
+    is marked stale instead of being computed again. Raises RecordError.
     """
     if not _insert(connection, measurement):
         return []
     contents.keep(connection, measurement)
     verdicts.first(connection, measurement.uid, verdict)
-    return series.advance(connection, measurement, verdict)
+    return series.advance(connection, measurement, verdict, defer=defer)
+
+
+def judge_again(connection: sqlite3.Connection, uid: str, verdict: Verdict) -> None:
+    """Keep another verdict; where it changes the one that counts, the series is stale. Raises StoreError."""
+    if verdicts.add(connection, uid, verdict):
+        target, vantage = connection.execute("SELECT target, vantage FROM measurement WHERE uid = ?", [uid]).fetchone()
+        series.mark_stale(connection, target, vantage)
 
 
 def load(connection: sqlite3.Connection, uid: str) -> tuple[Measurement, Verdict] | None:

@@ -53,10 +53,20 @@ def rounds(db: Database) -> None:
     db.create_table("round", begun, pk=("vantage", "list", "started"))
 
 
+def stale(db: Database) -> None:
+    """Series whose state and events no longer follow from their measurements; at first all: old ones ignored what
+    came late.
+    """
+    db.table("series").add_column("stale", int, not_null_default=0)
+    db.execute("UPDATE series SET stale = 1")
+    db.execute("CREATE INDEX series_stale ON series (target, vantage) WHERE stale")
+
+
 MIGRATIONS: tuple[tuple[str, Callable[[Database], None]], ...] = (
     ("0001_measurements", measurements),
     ("0002_series", series),
     ("0003_rounds", rounds),
+    ("0004_stale", stale),
 )
 
 
@@ -87,6 +97,14 @@ def check(connection: sqlite3.Connection, *, file: str, simulated: bool) -> None
     if row is None or bool(int(row[0])) != simulated:
         made, wanted = ("real", "simulated") if simulated else ("simulated", "real")
         raise StoreError(f"{file}: holds {made} measurements and cannot be used for {wanted} ones")
+
+
+def is_simulated(connection: sqlite3.Connection, *, file: str) -> bool:
+    """Whether a database holds simulated measurements. Raises StoreError where it is not ours."""
+    if not applied(connection, file=file):
+        raise StoreError(f"{file}: an empty database")
+    row = connection.execute("SELECT value FROM meta WHERE key = 'simulated'").fetchone()
+    return row is not None and row[0] == "1"
 
 
 def applied(connection: sqlite3.Connection, *, file: str) -> set[str]:

@@ -1,6 +1,11 @@
-"""Where each target stands at each vantage, and the events that the judge found in it."""
+"""Where each target stands at each vantage, and the events that the judge found in it.
+
+Both follow from the stored measurements in order of time, in whatever order they arrived.
+"""
 
 import sqlite3
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -10,6 +15,7 @@ from monitor.judge.detect import Event, Point, State
 from monitor.judge.verdict import Verdict
 from probes.measurement import Measurement
 
+from . import verdicts
 from .selection import Selection, moment
 
 _EVENT = 'target, vantage, kind, "after", "before", detected_at, technique, confidence, measurements, witness'
@@ -17,18 +23,99 @@ _STATE = msgspec.json.Decoder(State)
 _NAMES = msgspec.json.Decoder(tuple[str, ...])
 
 
-def advance(connection: sqlite3.Connection, measurement: Measurement, verdict: Verdict) -> list[Event]:
-    """Hand the judge one more point of its series; keep the new state and the event, if there is one."""
+def advance(connection: sqlite3.Connection, measurement: Measurement, verdict: Verdict, *, defer: bool) -> list[Event]:
+    """Hand the judge one more point of its series; keep the new state and the event, if there is one.
+
+    A point that came late needs the whole series: that is computed again at once, or where `defer` says so, the
+    series is stale until `rebuild`.
+    """
     target, vantage = measurement.target, measurement.vantage.name
-    state = state_of(connection, target, vantage) or State()
     point = Point(measurement.time, verdict.outcome, verdict.technique, measurement.uid)
+    state, stale = _found(connection, target, vantage)
+    if detect.state_of(point.outcome) and (stale or detect.is_late(state, point)):
+        if not defer:
+            return rebuild(connection, target, vantage)
+        mark_stale(connection, target, vantage)
+        return []
     event = detect.advance(state, point, target=target, vantage=vantage)
+    _keep(connection, target, vantage, state)
+    if event is None:
+        return []
+    _add(connection, event)
+    return [event]
+
+
+def mark_stale(connection: sqlite3.Connection, target: str, vantage: str) -> None:
+    """State and events no longer follow from the measurements."""
+    connection.execute("UPDATE series SET stale = 1 WHERE target = ? AND vantage = ?", [target, vantage])
+
+
+def stale(connection: sqlite3.Connection) -> list[tuple[str, str]]:
+    """(target, vantage) of every series that must be computed again."""
+    return connection.execute("SELECT target, vantage FROM series WHERE stale").fetchall()
+
+
+def rebuild(connection: sqlite3.Connection, target: str, vantage: str) -> list[Event]:
+    """Compute state and events of a series from all its measurements; the events that were not known before.
+
+    An event that stays as it was keeps its row. One that takes the place of another of
+    its kind corrects it, and is not new.
+    """
+    found, state = detect.detect(
+        (point for _target, _vantage, point in points(connection, Selection(target=target, vantage=vantage))),
+        target=target,
+        vantage=vantage,
+    )
+    rows = connection.execute(f"SELECT id, {_EVENT} FROM event WHERE target = ? AND vantage = ?", [target, vantage])
+    known = {_event(*row): number for number, *row in rows}
+    gone = known.keys() - set(found)
+    connection.executemany("DELETE FROM event WHERE id = ?", [[known[event]] for event in gone])
+    added = [event for event in found if event not in known]
+    for event in added:
+        _add(connection, event)
+    _keep(connection, target, vantage, state)
+    connection.execute("UPDATE series SET stale = 0 WHERE target = ? AND vantage = ?", [target, vantage])
+    return _new(added, gone)
+
+
+def points(connection: sqlite3.Connection, selection: Selection) -> Iterator[tuple[str, str, Point]]:
+    """(target, vantage, point) of the selected measurements: series by series, in order of time and uid."""
+    where, values = selection.where("time")
+    rows = connection.execute(
+        f"SELECT m.target, m.vantage, m.time, v.outcome, v.technique, m.uid FROM measurement m {verdicts.JOIN}"
+        f" WHERE {where} ORDER BY m.target, m.vantage, m.time, m.uid",
+        values,
+    )
+    for target, vantage, time, outcome, technique, uid in rows:
+        yield target, vantage, Point(moment(time), outcome, technique, uid)
+
+
+def _new(added: list[Event], gone: Iterable[Event]) -> list[Event]:
+    """The added events but those that take the place of one of their kind that is gone."""
+    places = Counter(event.kind for event in gone)
+    new = []
+    for event in added:
+        if places[event.kind]:
+            places[event.kind] -= 1
+        else:
+            new.append(event)
+    return new
+
+
+def _found(connection: sqlite3.Connection, target: str, vantage: str) -> tuple[State, bool]:
+    """State of a series, a new one where there is none, and whether it is stale."""
+    row = connection.execute(
+        "SELECT state, stale FROM series WHERE target = ? AND vantage = ?", [target, vantage]
+    ).fetchone()
+    return (_STATE.decode(row[0]), bool(row[1])) if row else (State(), False)
+
+
+def _keep(connection: sqlite3.Connection, target: str, vantage: str, state: State) -> None:
     connection.execute(
         "INSERT INTO series (target, vantage, state) VALUES (?, ?, ?)"
         " ON CONFLICT (target, vantage) DO UPDATE SET state = excluded.state",
         [target, vantage, msgspec.json.encode(state).decode()],
     )
-    return [event] if event is not None and _add(connection, event) else []
 
 
 def state_of(connection: sqlite3.Connection, target: str, vantage: str) -> State | None:
@@ -53,25 +140,15 @@ def events(connection: sqlite3.Connection, selection: Selection, *, limit: int) 
     return [_event(*row) for row in rows][::-1]
 
 
-def _add(connection: sqlite3.Connection, event: Event) -> bool:
-    """Keep an event; False where it is known already."""
-    cursor = connection.execute(
-        f"INSERT INTO event ({_EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"
-        ' ON CONFLICT (target, vantage, kind, "before") DO NOTHING',
+def _add(connection: sqlite3.Connection, event: Event) -> None:
+    connection.execute(
+        f"INSERT INTO event ({_EVENT}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
-            event.target,
-            event.vantage,
-            event.kind,
-            event.after and event.after.timestamp(),
-            event.before.timestamp(),
-            event.detected_at.timestamp(),
-            event.technique,
-            event.confidence,
-            event.measurements,
-            msgspec.json.encode(event.witness).decode(),
+            event.target, event.vantage, event.kind, event.after and event.after.timestamp(),
+            event.before.timestamp(), event.detected_at.timestamp(), event.technique, event.confidence,
+            event.measurements, msgspec.json.encode(event.witness).decode(),
         ],
-    )
-    return cursor.rowcount == 1
+    )  # fmt: skip
 
 
 def _event(target: str, vantage: str, kind: str, after: float | None, before: float, *rest: Any) -> Event:

@@ -1,16 +1,17 @@
 """The store: what is saved is on the disk when `save` returns, and is read while the next is written."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Self
 
-from monitor.judge.detect import Event, State
+from monitor.judge.detect import Event, Point, State
 from monitor.judge.verdict import Verdict
 from probes.measurement import Measurement
 
-from . import database, measurements, rounds, series, verdicts
+from . import daily, database, measurements, rounds, series, verdicts
 from .database import Lock
 from .error import StoreError
 from .measurements import Row
@@ -52,6 +53,11 @@ class Store:
             raise
         return cls(path, simulated=simulated, lock=lock, writer=Writer(connection))
 
+    @classmethod
+    def open_any(cls, path: Path) -> Self:
+        """Open a database for reading only, be it simulated or real (see `simulated`). Raises StoreError."""
+        return cls.open(path, simulated=database.is_simulated(path), read_only=True)
+
     async def close(self) -> None:
         """Write what waits, then end. Where that fails now, those who wait for it get a StoreError."""
         await asyncio.to_thread(self._close)
@@ -89,24 +95,36 @@ class Store:
             raise StoreError(f"{self.path}: opened for reading only")
         return await asyncio.wrap_future(self._writer.submit(work))
 
-    async def save(self, measurement: Measurement, verdict: Verdict) -> list[Event]:
+    async def save(self, measurement: Measurement, verdict: Verdict, *, defer: bool = False) -> list[Event]:
         """Keep a measurement with its verdict; the events that it confirms. A known uid changes nothing.
 
-        All in one transaction: facts, verdict, daily count, new bodies and certificates, state, events.
+        All in one transaction: facts, verdict, daily count, new bodies and certificates, state, events. One that
+        is older than its series' newest may confirm, correct and undo events; only new ones are returned. `defer`:
+        where many come late, leave that to one `rebuild` afterwards.
         Raises StoreError where a simulated measurement meets a real store or the reverse, RecordError where
         a body or certificate is not what its hash says.
         """
         if measurement.vantage.simulated != self.simulated:
             made, kept = ("simulated", "real") if measurement.vantage.simulated else ("real", "simulated")
             raise StoreError(f"{self.path}: a {made} measurement among {kept} ones: {measurement.uid}")
-        return await self.call(lambda db: measurements.save(db, measurement, verdict))
+        return await self.call(lambda db: measurements.save(db, measurement, verdict, defer=defer))
 
     async def add_verdict(self, uid: str, verdict: Verdict) -> None:
         """Keep what other rules conclude from a stored measurement. Raises StoreError where there is none.
 
-        Daily counts follow the newest rules; events stay: they say what was known at the time.
+        Daily counts follow the newest rules at once, states and events by `rebuild`.
         """
-        await self.call(lambda db: verdicts.add(db, uid, verdict))
+        await self.call(lambda db: measurements.judge_again(db, uid, verdict))
+
+    async def rebuild(self) -> list[Event]:
+        """Compute states and events again where they no longer follow from the measurements; the new events.
+
+        One transaction a series; what is not done when it is interrupted is done the next time.
+        """
+        found: list[Event] = []
+        for target, vantage in await self._readers.call(series.stale):
+            found += await self.call(partial(series.rebuild, target=target, vantage=vantage))
+        return found
 
     async def set_residual(self, egress: str, address: str, port: int, until: datetime, uid: str) -> None:
         """Note residual blocking that measurement `uid` triggered; of several ends the latest counts."""
@@ -171,6 +189,22 @@ class Store:
         selection = Selection(target=target, vantage=vantage, since=since, until=until)
         return await self._readers.call(lambda db: series.events(db, selection, limit=limit))
 
+    async def target_series(self, target: str) -> list[daily.Series]:
+        """Every vantage at which a target was ever measured, by name."""
+        return await self._readers.call(lambda db: daily.series_of(db, target))
+
+    async def target_measured(self, target: str, since: datetime, until: datetime) -> int:
+        """How many measurements of a target the days hold that [since, until) touches."""
+        return await self._readers.call(lambda db: daily.measured(db, target, since, until))
+
+    async def target_counts(
+        self, target: str, *, since: datetime, until: datetime, step: int, vantages: Sequence[str]
+    ) -> list[daily.Count]:
+        """Measurements of a target by vantage, time (in steps of `step` seconds) and outcome."""
+        return await self._readers.call(
+            lambda db: daily.counts(db, target, since=since, until=until, step=step, vantages=vantages)
+        )
+
     async def counts(self) -> dict[str, int]:
         """Measurements by outcome."""
         return await self._readers.call(verdicts.counts)
@@ -186,6 +220,11 @@ class Store:
         """The selected measurements without their facts, in order of time."""
         with database.reader(self.path) as connection:
             yield from measurements.rows(connection, selection or Selection())
+
+    def iter_points(self, selection: Selection | None = None) -> Iterator[tuple[str, str, Point]]:
+        """(target, vantage, point) of the selected measurements, series by series, in order of time and uid."""
+        with database.reader(self.path) as connection:
+            yield from series.points(connection, selection or Selection())
 
     def _close(self) -> None:
         self._readers.close()

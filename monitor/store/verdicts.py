@@ -26,20 +26,21 @@ def first(connection: sqlite3.Connection, uid: str, verdict: Verdict) -> None:
     _count(connection, uid, verdict.outcome, by=1)
 
 
-def add(connection: sqlite3.Connection, uid: str, verdict: Verdict) -> None:
+def add(connection: sqlite3.Connection, uid: str, verdict: Verdict) -> bool:
     """Keep another verdict on a stored measurement; one of the same rules replaces it. Raises StoreError.
 
-    The daily counts follow the verdict that counts; events do not: they say what was known at the time.
+    The daily counts follow the verdict that counts. True where its outcome or technique is another one now.
     """
-    before = _outcome(connection, uid)
+    before = _counting(connection, uid)
     if before is None:
         raise StoreError(f"no measurement {uid}")
     _put(connection, uid, verdict)
-    after = _outcome(connection, uid)
-    if after is not None and after != before:
-        _count(connection, uid, before, by=-1)
-        _count(connection, uid, after, by=1)
+    after = _counting(connection, uid) or before
+    if after[0] != before[0]:
+        _count(connection, uid, before[0], by=-1)
+        _count(connection, uid, after[0], by=1)
         connection.execute("DELETE FROM daily WHERE measurements = 0")
+    return after != before
 
 
 def counts(connection: sqlite3.Connection) -> dict[str, int]:
@@ -69,11 +70,12 @@ def _put(connection: sqlite3.Connection, uid: str, verdict: Verdict) -> None:
     )  # fmt: skip
 
 
-def _outcome(connection: sqlite3.Connection, uid: str) -> str | None:
-    row = connection.execute(
-        "SELECT outcome FROM verdict WHERE uid = ? ORDER BY rules_version DESC LIMIT 1", [uid]
+def _counting(connection: sqlite3.Connection, uid: str) -> tuple[str, str | None] | None:
+    """Outcome and technique of the verdict that counts; None without any."""
+    row: tuple[str, str | None] | None = connection.execute(
+        "SELECT outcome, technique FROM verdict WHERE uid = ? ORDER BY rules_version DESC LIMIT 1", [uid]
     ).fetchone()
-    return None if row is None else str(row[0])
+    return row
 
 
 def _count(connection: sqlite3.Connection, uid: str, outcome: str, *, by: int) -> None:

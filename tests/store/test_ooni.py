@@ -228,7 +228,7 @@ def test_is_ooni() -> None:
         ({"engine": "tcp"}, "tcp", "tcp://8.8.8.8:53"),
         ({"engine": "doh", "resolver_address": "https://dns.google/dns-query"}, "doh",
          "https://dns.google/dns-query"),
-        ({"engine": "dot", "resolver_address": "dns.google:853"}, "doh", "dot://dns.google:853"),
+        ({"engine": "dot", "resolver_address": "dns.google:853"}, "dot", "dot://dns.google:853"),
         ({"resolver_address": "junk"}, "udp", "udp://junk"),
     ],
 )  # fmt: skip

@@ -143,22 +143,6 @@ def test_events_are_those_of_the_judge(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
-def test_late_arrivals_are_stored_and_confirm_nothing(tmp_path: Path) -> None:
-    async def main() -> None:
-        async with Store.open(tmp_path / "a.db") as store:
-            await store.save(measurement(1, minutes=0), OK)
-            await store.save(measurement(2, minutes=60), BLOCKED)
-            assert await store.save(measurement(3, minutes=-5), BLOCKED) == []
-            assert await store.save(measurement(4, minutes=30), BLOCKED) == []
-            (event,) = await store.save(measurement(5, minutes=90), BLOCKED)
-            assert event.after == measurement(1, minutes=0).time
-            assert event.before == measurement(2, minutes=60).time
-            assert await store.counts() == {"ok": 1, "blocked": 4}
-            assert [row.uid[-1] for row in await store.recent(TARGET, "home", 9)] == list("52413")
-
-    asyncio.run(main())
-
-
 def test_other_rules_may_conclude_otherwise(tmp_path: Path) -> None:
     older, newer = (Verdict(outcome=o, rules_version=v) for o, v in (("impaired", 0), ("down", 2)))
 
