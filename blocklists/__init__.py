@@ -3,9 +3,11 @@
     release.csv · controls.csv        targets: what must be watched, and what must be reachable everywhere
     phrases.csv                       phrases that are censored where whole sites are not
     fingerprints_{dns,http}.csv       known block pages, and pages that only look like one
+    history.csv                       blocks and unblocks that others documented
 
     table                             a CSV file as rows, with every fault by file and line
     targets · phrases · fingerprints  what the rows mean: Target, Phrase, Fingerprint
+    history                           likewise: Change
     categories · sites                the words of a target: its category, its registrable domain
     kinds                             `check`: whichever list it is, is it sound?
 
@@ -14,6 +16,7 @@ Nothing here touches the network or imports `monitor`; of `probes` only URLs and
 
 from .categories import CATEGORIES
 from .fingerprints import Fingerprint, Fingerprints, load_fingerprints
+from .history import Change, load_history
 from .kinds import check
 from .phrases import Phrase, load_phrases
 from .sites import site_of
@@ -22,6 +25,7 @@ from .targets import Target, load, target_of
 
 __all__ = [
     "CATEGORIES",
+    "Change",
     "Fault",
     "Fingerprint",
     "Fingerprints",
@@ -31,6 +35,7 @@ __all__ = [
     "check",
     "load",
     "load_fingerprints",
+    "load_history",
     "load_phrases",
     "site_of",
     "target_of",

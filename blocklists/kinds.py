@@ -2,18 +2,24 @@
 
 from pathlib import Path
 
-from . import fingerprints, phrases, table, targets
+from . import fingerprints, history, phrases, table, targets
 
-_HEADERS = (targets.HEADER, phrases.HEADER, fingerprints.HEADER)
+HEADERS = (targets.HEADER, phrases.HEADER, fingerprints.HEADER, history.HEADER)
 
 
 def check(path: Path) -> list[table.Fault]:
-    """Every fault of a list of targets, phrases or fingerprints, in its order; none if it is sound."""
-    rows = table.read(path, _HEADERS)
+    """Every fault of a list of a known kind, in its order; none if it is sound."""
+    return faults_of(table.read(path, HEADERS))
+
+
+def faults_of(rows: table.Table) -> list[table.Fault]:
+    """The same of a file that was read."""
     if rows.header == targets.HEADER:
         return targets.read(rows)[1]
     if rows.header == phrases.HEADER:
         return phrases.read(rows)[1]
     if rows.header == fingerprints.HEADER:
         return fingerprints.read(rows)[1]
+    if rows.header == history.HEADER:
+        return history.read(rows)[1]
     return list(rows.faults)

@@ -17,7 +17,10 @@ Key = tuple[str, str]  # target, vantage
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
-    """One target at one vantage. `row` None: never measured. `since`: when the confirmed `state` began."""
+    """One target at one vantage. `row` None: never measured. `since`: the first measurement of `state`.
+
+    `changed`: whether the state was another before; else it is older than the first measurement.
+    """
 
     target: str
     vantage: str
@@ -25,6 +28,7 @@ class Cell(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     technique: str | None
     since: datetime | None
+    changed: bool
 
     @property
     def outcome(self) -> str | None:
@@ -70,7 +74,7 @@ def _cell(key: Key, newest: Mapping[Key, Row], states: Mapping[Key, State]) -> C
     target, vantage = key
     return Cell(
         target=target, vantage=vantage, row=newest.get(key), state=state.state, technique=state.technique,
-        since=state.since,
+        since=state.since, changed=state.changed,
     )  # fmt: skip
 
 

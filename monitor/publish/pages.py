@@ -18,12 +18,17 @@ from probes.measurement import Measurement, rfc3339
 
 from . import replies
 from .account import WHY, vantage_words
+from .drawing import by_kind, counts_words, documented_words, drawn, extent, labels, step_words
 from .evidence import left_out, parts
 from .matrix import Cell, Matrix
+from .period import ticks
+from .target import TargetHistory, stale
+from .target import since_words as since_of_series
 from .text import age, moment, printable, seconds
 
 _HERE = Path(__file__).parent
 STYLE = (_HERE / "static" / "wallwatch.css").read_bytes()
+MOST_EVENTS = 100  # in a page's table
 WORDS = {
     "blocked": "blocked",
     "likely_blocked": "likely blocked",
@@ -59,7 +64,10 @@ def _environment() -> Environment:
     }
     made.globals |= {
         "words": WORDS, "meaning": MEANING, "measurement_path": measurement_path, "pair_path": pair_path,
-        "vantage_words": vantage_words, "why": WHY, "since_words": since_words,
+        "target_path": target_path, "vantage_words": vantage_words, "why": WHY, "since_words": since_words,
+        "by_kind": by_kind, "drawn": drawn, "extent": extent, "labels": labels, "counts_words": counts_words,
+        "documented_words": documented_words, "since_of": lambda one: since_of_series(one.series, one.events),
+        "stale": stale,
     }  # fmt: skip
     return made
 
@@ -78,13 +86,19 @@ def pair_path(target: str, vantage: str) -> str:
     return "/targets?" + urlencode({"target": target, "vantage": vantage})
 
 
+def target_path(target: str, since: str | None = None, until: str | None = None) -> str:
+    """Where a target's page is, over the last 30 days or the period that is given."""
+    query = {"target": target, "since": since, "until": until}
+    return "/targets?" + urlencode({name: value for name, value in query.items() if value is not None})
+
+
 def since_words(cell: Cell, now: datetime) -> str:
     """How long the confirmed state has lasted; names it where the newest outcome is another."""
     if cell.since is None:
         return ""
     agrees = cell.state == {"likely_blocked": "blocked", "ok": "open"}.get(cell.outcome or "", cell.outcome)
     named = "" if agrees else f"confirmed: {'ok' if cell.state == 'open' else cell.state} "
-    return f"{named}since {cell.since:%Y-%m-%d %H:%M}"
+    return f"{named}{'' if cell.changed else 'at least '}since {cell.since:%Y-%m-%d %H:%M}"
 
 
 def matrix_page(found: Matrix, *, now: datetime, simulated: bool) -> str:
@@ -92,10 +106,25 @@ def matrix_page(found: Matrix, *, now: datetime, simulated: bool) -> str:
     return _render("matrix.html", simulated=simulated, title="Targets and vantage points", matrix=found, now=now)
 
 
-def pair_page(target: str, vantage: str, rows: Sequence[Row], *, now: datetime, simulated: bool) -> str:
-    """The recent measurements of a target at a vantage, newest first."""
+def pair_page(
+    target: str, vantage: str, rows: Sequence[Row], *, found: TargetHistory, now: datetime, simulated: bool
+) -> str:
+    """The band of a target at a vantage, and its recent measurements, newest first."""
     title = f"{printable(target, 80)} at {printable(vantage, 64)}"
-    return _render("pair.html", simulated=simulated, title=title, target=target, vantage=vantage, rows=rows, now=now)
+    return _render(
+        "pair.html", simulated=simulated, title=title, target=target, vantage=vantage, rows=rows, now=now,
+        found=found, marks=ticks(found.period),
+    )  # fmt: skip
+
+
+def target_page(found: TargetHistory, *, now: datetime, simulated: bool) -> str:
+    """One target over time: bands, events, present state, and what others documented."""
+    events = found.events()
+    return _render(
+        "target.html", simulated=simulated, title=printable(found.target, 80), found=found, now=now,
+        marks=ticks(found.period), choices=found.choices(now), step=step_words(found.period.step),
+        events=events[-MOST_EVENTS:], more_events=len(events[:-MOST_EVENTS]), reported=found.reported(),
+    )  # fmt: skip
 
 
 def evidence_page(measurement: Measurement, verdict: Verdict, *, simulated: bool) -> str:

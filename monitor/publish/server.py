@@ -9,13 +9,16 @@ from datetime import UTC, datetime
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from blocklists import Target
+from blocklists import Target, target_of
+from blocklists.history import shipped
 from monitor.store import Store
 from probes.measurement import VantageFacts
 
-from . import api, pages
+from . import api, pages, probe
 from .matrix import Matrix, matrix
 from .metrics import Metrics
+from .period import BadPeriod
+from .target import FILTERS, TargetHistory, as_document, history
 
 log = logging.getLogger("wallwatch.publish")
 RECENT = 200  # measurements of a pair on its page
@@ -42,23 +45,31 @@ def app(
     """The application. `ready` gives the reason why the service is not; `now` the time for ages."""
     site = _Site(store, metrics, targets, [v.name for v in vantages], simulated, ready, now or _utc)
     made = web.Application(middlewares=[_errors_of(simulated)])
+    made[_SITE] = site
     made.on_response_prepare.append(_secure)
     made.add_routes(
         [
             web.get("/", site.matrix),
-            web.get("/targets", site.pair),
+            web.get("/targets", site.target),
             web.get("/measurements/{uid}", site.evidence),
             web.get("/measurements/{uid}/body/{sha256}", site.body),
             web.get("/static/wallwatch.css", site.style),
             web.get("/metrics", site.metrics),
+            web.get("/probe", site.probe),
             web.get("/healthz", site.health),
             web.get("/readyz", site.readiness),
             web.get("/api/v1/matrix", site.api_matrix),
+            web.get("/api/v1/targets", site.api_target),
             web.get("/api/v1/measurements/{uid}", site.api_measurement),
             web.get("/api/v1/events", site.api_events),
         ]
     )
     return made
+
+
+def show(application: web.Application, *, targets: Sequence[Target], vantages: Sequence[VantageFacts]) -> None:
+    """Let a running application show other targets and vantages."""
+    application[_SITE].configure(targets, [v.name for v in vantages])
 
 
 def _utc() -> datetime:
@@ -73,7 +84,12 @@ class _Site:
         simulated: bool, ready: Callable[[], str | None], now: Callable[[], datetime],
     ) -> None:  # fmt: skip
         self._store, self._metrics, self._simulated = store, metrics, simulated
-        self._targets, self._vantages, self._ready, self._now = targets, vantages, ready, now
+        self._ready, self._now = ready, now
+        self.configure(targets, vantages)
+
+    def configure(self, targets: Sequence[Target], vantages: Sequence[str]) -> None:
+        self._targets, self._vantages = targets, vantages
+        self._names = frozenset(t.name for t in targets)
 
     async def matrix(self, _request: web.Request) -> web.Response:
         found = await self._matrix()
@@ -83,15 +99,39 @@ class _Site:
         rows, states = await asyncio.gather(self._store.newest(), self._store.series_states())
         return matrix(rows, states, targets=self._targets, vantages=self._vantages)
 
-    async def pair(self, request: web.Request) -> web.Response:
-        target, vantage = request.query.get("target", ""), request.query.get("vantage", "")
-        if not target or not vantage:
+    async def target(self, request: web.Request) -> web.Response:
+        if "vantage" in request.query:
+            return await self._pair(request)
+        found = await self._history(request)
+        return _html(await asyncio.to_thread(pages.target_page, found, now=self._now(), simulated=self._simulated))
+
+    async def _pair(self, request: web.Request) -> web.Response:
+        name, vantage = request.query.get("target", ""), request.query["vantage"]
+        if not name or not vantage:
             raise web.HTTPBadRequest(reason="target and vantage must be given")
-        rows = await self._store.recent(target, vantage, RECENT)
-        configured = target in {t.name for t in self._targets} and vantage in self._vantages
+        rows = await self._store.recent(name, vantage, RECENT)
+        configured = name in {t.name for t in self._targets} and vantage in self._vantages
         if not rows and not configured:
             raise web.HTTPNotFound(reason="this target was never measured at this vantage")
-        return _html(pages.pair_page(target, vantage, rows, now=self._now(), simulated=self._simulated))
+        found = await self._history(request, vantage)
+        page = pages.pair_page(name, vantage, rows, found=found, now=self._now(), simulated=self._simulated)
+        return _html(page)
+
+    async def _history(self, request: web.Request, vantage: str | None = None) -> TargetHistory:
+        name = request.query.get("target", "")
+        if not name:
+            raise web.HTTPBadRequest(reason="target must be given")
+        configured = next((t for t in self._targets if t.name == name), None)
+        try:
+            found = await history(
+                self._store, configured or _unlisted(name), request.query, documented=shipped(), now=self._now(),
+                vantage=vantage,
+            )  # fmt: skip
+        except BadPeriod as error:
+            raise web.HTTPBadRequest(reason=str(error)) from None
+        if configured is None and not found.bands:
+            raise web.HTTPNotFound(reason="no such target")
+        return found
 
     async def evidence(self, request: web.Request) -> web.Response:
         found = await self._store.measurement(request.match_info["uid"])
@@ -111,6 +151,9 @@ class _Site:
         body, kind = await asyncio.to_thread(self._metrics.render, request.headers.get("Accept", ""))
         return web.Response(body=body, headers={"Content-Type": kind})
 
+    async def probe(self, request: web.Request) -> web.Response:
+        return await probe.respond(self._store, request, targets=self._names, vantages=self._vantages, now=self._now())
+
     async def health(self, _request: web.Request) -> web.Response:
         return api.respond({"status": "ok"}, simulated=self._simulated)
 
@@ -126,11 +169,28 @@ class _Site:
     async def api_matrix(self, _request: web.Request) -> web.Response:
         return await asyncio.to_thread(api.matrix, await self._matrix(), simulated=self._simulated)
 
+    async def api_target(self, request: web.Request) -> web.Response:
+        if request.query.keys() - FILTERS:
+            raise web.HTTPBadRequest(reason=f"unknown parameter; there are {', '.join(sorted(FILTERS))}")
+        found = await self._history(request)
+        return api.respond(await asyncio.to_thread(as_document, found), simulated=self._simulated)
+
     async def api_measurement(self, request: web.Request) -> web.Response:
         return await api.measurement(self._store, request.match_info["uid"], simulated=self._simulated)
 
     async def api_events(self, request: web.Request) -> web.Response:
         return await api.events(self._store, dict(request.query), simulated=self._simulated)
+
+
+_SITE = web.AppKey("site", _Site)
+
+
+def _unlisted(name: str) -> Target:
+    """A target that was measured once and is on no list now."""
+    try:
+        return target_of(name)
+    except ValueError:
+        return Target(name=name, url="", site="", category="")
 
 
 def _html(text: str) -> web.Response:
