@@ -1,0 +1,1 @@
+"""What an operator deploys: rules, dashboards, units, proxies; checked by the programs that will read them."""
