@@ -6,14 +6,16 @@ like a block page and are none (a bot wall, a refusal by the server): evidence a
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import msgspec
 
 from probes import address as addresses
 
-from . import table
+from . import charset, table
+from .patterns import MAX_LITERALS, Patterns, check_regexp
 
 HEADER = (
     "name,scope,other_names,location_found,pattern_type,pattern,"
@@ -22,7 +24,6 @@ HEADER = (
 # national, ISP, middlebox product, institution, vague blocking word, false positive, injected, provider
 SCOPES = frozenset({"nat", "isp", "prod", "inst", "vbw", "fp", "injb", "prov"})
 PATTERN_TYPES = frozenset({"full", "prefix", "contains", "regexp"})
-MAX_SEARCHED = 512 * 1024  # bytes of a body that regular expressions see: bounds their time
 _LOCATION = re.compile(r"dns|body|header\.[a-z0-9!#$%&'*+.^_`|~-]+")  # RFC 9110 section 5.6.2: token
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _NOWHERE = frozenset({"", "ZZ"})
@@ -47,15 +48,15 @@ class Fingerprints:
     def __init__(self, rows: Iterable[Fingerprint]) -> None:
         self._all = tuple(rows)
         self._answers: dict[str, list[Fingerprint]] = defaultdict(list)
-        self._headers: dict[str, list[_Pattern]] = defaultdict(list)
-        self._bodies: list[_Pattern] = []
+        places: dict[str, list[Fingerprint]] = defaultdict(list)
         for row in self._all:
             if row.location == "dns":
                 self._answers[_canonical(row.pattern)].append(row)
-            elif row.location == "body":
-                self._bodies.append(_Pattern(row))
             else:
-                self._headers[row.location.removeprefix("header.")].append(_Pattern(row))
+                places[row.location].append(row)
+        self._places = {
+            place: (here, Patterns([(row.pattern_type, row.pattern) for row in here])) for place, here in places.items()
+        }
 
     def __len__(self) -> int:
         return len(self._all)
@@ -68,49 +69,41 @@ class Fingerprints:
         return tuple(self._answers.get(_canonical(address), ()))
 
     def match_page(self, headers: Sequence[tuple[str, str]], body: bytes) -> tuple[Fingerprint, ...]:
-        """All fingerprints of a response: headers as (name, value) in any case, and the decompressed body."""
-        text = body[:MAX_SEARCHED].decode("utf-8", "replace")
-        found = [
-            pattern.row
-            for name, value in headers
-            for pattern in self._headers.get(name.lower(), ())
-            if pattern.matches(value.encode("utf-8", "surrogatepass"), value)
-        ]
-        found += [pattern.row for pattern in self._bodies if pattern.matches(body, text)]
-        return tuple(dict.fromkeys(found))
+        """All fingerprints of a response: headers as (name, value) in any case, and the decompressed body.
+
+        A body that declares another character set than UTF-8 is searched as it is, and converted.
+        """
+        found: dict[Fingerprint, None] = {}
+        for name, value in headers:
+            found |= self._at(f"header.{name.lower()}", value.encode("utf-8", "surrogatepass"))
+        if body and "body" in self._places:
+            found |= self._at("body", body)
+            converted = charset.converted(headers, body)
+            if converted is not None:
+                found |= self._at("body", converted)
+        return tuple(found)
+
+    def _at(self, place: str, value: bytes) -> dict[Fingerprint, None]:
+        if place not in self._places:
+            return {}
+        rows, patterns = self._places[place]
+        return dict.fromkeys(rows[number] for number in patterns.found_in(value))
 
 
-class _Pattern:
-    """A pattern ready to be compared.
+def load_fingerprints(paths: Sequence[Path], *, downloaded: Collection[Path] = ()) -> Fingerprints:
+    """The fingerprints of all files. Raises ListError with every fault of every file.
 
-    Literal patterns are searched as UTF-8 bytes: since no character's encoding occurs inside another's,
-    the result is that of searching the decoded text, and it is faster.
+    In files that were `downloaded` a few unusable rows are left out, see `table.sound`.
     """
-
-    def __init__(self, row: Fingerprint) -> None:
-        self.row = row
-        self._literal = row.pattern.encode()
-        self._regexp = re.compile(row.pattern, re.DOTALL) if row.pattern_type == "regexp" else None
-
-    def matches(self, data: bytes, text: str) -> bool:
-        """Whether the value matches: `data` is all of it in UTF-8, `text` what regular expressions see."""
-        if self._regexp is not None:
-            return self._regexp.search(text) is not None
-        if self.row.pattern_type == "contains":
-            return self._literal in data
-        if self.row.pattern_type == "prefix":
-            return data.startswith(self._literal)
-        return data == self._literal
-
-
-def load_fingerprints(paths: Sequence[Path]) -> Fingerprints:
-    """The fingerprints of all files. Raises ListError with every fault of every file."""
     rows: list[Fingerprint] = []
     faults: list[table.Fault] = []
     for path in paths:
-        more, wrong = read(table.read(path, [HEADER]))
+        read_rows = table.read(path, [HEADER])
+        more, wrong = read(read_rows)
         rows += more
-        faults += wrong
+        faults += table.sound(read_rows, wrong, downloaded=path in downloaded)
+    if not faults and sum(len(row.pattern.encode("utf-8", "replace")) for row in rows) > MAX_LITERALS:
+        faults.append(table.Fault(str(paths[-1]), 0, f"all patterns together take more than {MAX_LITERALS} bytes"))
     if faults:
         raise table.ListError(faults)
     return Fingerprints(rows)
@@ -151,7 +144,7 @@ def _fingerprint(cells: dict[str, str]) -> Fingerprint:
     if row.location == "dns" and row.pattern_type != "full":
         raise ValueError("an answer of the DNS can only be compared in full")
     if row.pattern_type == "regexp":
-        _check_regexp(row.pattern)
+        check_regexp(row.pattern)
     return row
 
 
@@ -171,14 +164,7 @@ def _countries(text: str) -> tuple[str, ...]:
     return tuple(code for code in codes if code not in _NOWHERE)
 
 
-def _check_regexp(pattern: str) -> None:
-    """Refuses what Python cannot compile. Raises ValueError."""
-    try:
-        re.compile(pattern, re.DOTALL)
-    except (re.error, OverflowError, RecursionError) as error:
-        raise ValueError(f"invalid regular expression: {error}") from error
-
-
+@lru_cache(maxsize=8192)
 def _canonical(answer: str) -> str:
     """One spelling for each address and for each name of a CNAME."""
     parsed = addresses.parse(answer.strip())

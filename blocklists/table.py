@@ -2,6 +2,7 @@
 
 import csv
 import io
+import logging
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -9,6 +10,8 @@ import msgspec
 
 MAX_BYTES = 20 * 1024 * 1024
 MAX_LINES = 200_000  # five times the sum of all of Citizen Lab's lists
+TOLERATED = 0.05  # part of a downloaded list's rows that may be unusable
+_log = logging.getLogger("wallwatch.lists")
 
 
 class Fault(msgspec.Struct, frozen=True):
@@ -38,12 +41,13 @@ class Row(msgspec.Struct, frozen=True):
 
 
 class Table(msgspec.Struct, frozen=True):
-    """What could be read of a file; `header` is "" where not even that could."""
+    """What could be read of a file; `header` is "" where not even that could, `whole` whether its end was reached."""
 
     file: str
     header: str
     rows: tuple[Row, ...]
     faults: tuple[Fault, ...]
+    whole: bool = True
 
 
 def read(path: Path, headers: Sequence[str]) -> Table:
@@ -53,14 +57,42 @@ def read(path: Path, headers: Sequence[str]) -> Table:
     """
     file = str(path)
     try:
-        records = _records(_text(path))
+        data = _content(path)
+    except _Unreadable as error:
+        return Table(file, "", (), (Fault(file, error.line, error.reason),), whole=False)
+    return parse(file, data, headers)
+
+
+def parse(file: str, data: bytes, headers: Sequence[str]) -> Table:
+    """The same of a file's content; `file` is what its faults call it."""
+    try:
+        records = _records(_text(data))
         header = next(records, (1, []))[1]
     except _Unreadable as error:
-        return Table(file, "", (), (Fault(file, error.line, error.reason),))
+        return Table(file, "", (), (Fault(file, error.line, error.reason),), whole=False)
     if header not in [wanted.split(",") for wanted in headers]:
-        return Table(file, "", (), (Fault(file, 1, f"the header must be exactly {' or '.join(headers)}"),))
-    rows, faults = _rows(records, header, file)
-    return Table(file, ",".join(header), tuple(rows), tuple(faults))
+        wrong = Fault(file, 1, f"the header must be exactly {' or '.join(headers)}")
+        return Table(file, "", (), (wrong,), whole=False)
+    rows, faults, whole = _rows(records, header, file)
+    return Table(file, ",".join(header), tuple(rows), tuple(faults), whole)
+
+
+def sound(rows: Table, faults: Sequence[Fault], *, downloaded: bool) -> list[Fault]:
+    """The faults for which a list must be refused: all of them, but few in a list that somebody else keeps.
+
+    A list that was downloaded is used without its unusable rows, which are told in the log, where it could be read
+    to its end and at most `TOLERATED` of its rows are unusable: one slip of theirs must not stop our service.
+    """
+    if not faults or not downloaded or not tolerable(rows, faults):
+        return list(faults)
+    first = faults[0]
+    _log.warning("%s: %d rows left out, the first: line %d: %s", rows.file, len(faults), first.line, first.reason)
+    return []
+
+
+def tolerable(rows: Table, faults: Sequence[Fault]) -> bool:
+    """Whether a list that somebody else keeps can be used in spite of its faults."""
+    return rows.whole and len(faults) <= TOLERATED * (len(rows.rows) + len(rows.faults))
 
 
 class _Unreadable(Exception):
@@ -71,17 +103,21 @@ class _Unreadable(Exception):
         self.line, self.reason = line, reason
 
 
-def _text(path: Path) -> str:
-    """The whole file, within the limits."""
+def _content(path: Path) -> bytes:
+    """The file's bytes, one more than the limit at most."""
     try:
         if path.exists() and not path.is_file():
             raise _Unreadable(0, "is not a file")
         with path.open("rb") as stream:
-            data = stream.read(MAX_BYTES + 1)
+            return stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise _Unreadable(0, f"cannot be read: {error.strerror}") from error
     except ValueError as error:  # NUL in the path
         raise _Unreadable(0, f"cannot be read: {error}") from error
+
+
+def _text(data: bytes) -> str:
+    """All of it, within the limits."""
     if len(data) > MAX_BYTES:
         raise _Unreadable(0, f"is larger than {MAX_BYTES // (1024 * 1024)} MB")
     if data.count(b"\n") > MAX_LINES:
@@ -111,8 +147,10 @@ def _records(text: str) -> Iterator[tuple[int, list[str]]]:
         raise _Unreadable(line, f"no CSV: {error}") from error
 
 
-def _rows(records: Iterator[tuple[int, list[str]]], columns: list[str], file: str) -> tuple[list[Row], list[Fault]]:
-    """The records after the header; a broken quotation ends the reading, all else is told row by row."""
+def _rows(
+    records: Iterator[tuple[int, list[str]]], columns: list[str], file: str
+) -> tuple[list[Row], list[Fault], bool]:
+    """The records after the header; a broken quotation ends the reading (False), all else is told row by row."""
     rows: list[Row] = []
     faults: list[Fault] = []
     try:
@@ -122,5 +160,5 @@ def _rows(records: Iterator[tuple[int, list[str]]], columns: list[str], file: st
             elif len(cells) > 1 or "".join(cells).strip():
                 faults.append(Fault(file, line, f"has {len(cells)} columns instead of {len(columns)}"))
     except _Unreadable as error:
-        faults.append(Fault(file, error.line, error.reason))
-    return rows, faults
+        return rows, [*faults, Fault(file, error.line, error.reason)], False
+    return rows, faults, True

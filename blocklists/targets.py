@@ -35,9 +35,14 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     notes: str = ""
 
 
-def load(path: Path) -> list[Target]:
-    """The targets of a list in its order. Raises ListError with every fault that the file has."""
-    targets, faults = read(table.read(path, [HEADER]))
+def load(path: Path, *, downloaded: bool = False) -> list[Target]:
+    """The targets of a list in its order. Raises ListError with every fault that the file has.
+
+    In a list that was `downloaded` a few unusable rows are left out, see `table.sound`.
+    """
+    rows = table.read(path, [HEADER])
+    targets, faults = read(rows)
+    faults = table.sound(rows, faults, downloaded=downloaded)
     if faults:
         raise table.ListError(faults)
     return targets

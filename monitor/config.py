@@ -17,6 +17,7 @@ from probes.url import parse_url
 
 _DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
 _SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+LISTS = "lists"  # the section whose keys are names of files
 KINDS = ("direct", "socks5", "http", "agent", "remote")
 
 
@@ -65,6 +66,12 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     geo_database: Path | None
     per_target_limit: int
     vantages: tuple[VantageConfig, ...]
+    lists: tuple[tuple[Path, str], ...] = ()  # (file, where it is downloaded from)
+
+    @property
+    def downloaded(self) -> frozenset[Path]:
+        """The lists that somebody else keeps: a few unusable rows in them are left out."""
+        return frozenset(path for path, _url in self.lists)
 
 
 class Key(msgspec.Struct, frozen=True):
@@ -129,6 +136,13 @@ def _within(low: int, high: int) -> Callable[[int], int]:
 
 def _urls(texts: list[str]) -> tuple[str, ...]:
     return tuple(str(parse_url(text)) for text in texts)
+
+
+def _secure_url(text: str) -> str:
+    url = parse_url(text)
+    if url.scheme != "https":
+        raise ValueError("only https is allowed: what is judged by a list must not be changed on its way")
+    return str(url)
 
 
 def _address(text: str) -> str:
@@ -197,6 +211,7 @@ KEYS: dict[str, dict[str, Key]] = {
         "silent": Key(str, "", _address, "an address that runs no resolver"),
     },
     "judge": {"fingerprints": Key(list, [], _same, "further tables of block pages, in OONI's columns")},
+    LISTS: {},  # any key: the name of a file, and where it is downloaded from
     "geo": {"database": Key(str, "", _same, "local MMDB or CSV of networks")},
     "metrics": {"per_target_limit": Key(int, 20_000, _within(0, 1_000_000), "most target × vantage pairs with series")},
     "vantage": {
@@ -228,14 +243,15 @@ def parse_document(document: Mapping[str, Any], path: Path) -> Config:
     for section in document:
         if section not in KEYS:
             faults.append(f"{path}: {section}: unknown section")
-    tables = {s: _section(document.get(s, {}), s, KEYS[s], path, faults) for s in KEYS if s != "vantage"}
+    tables = {s: _section(document.get(s, {}), s, KEYS[s], path, faults) for s in KEYS if s not in ("vantage", LISTS)}
+    lists = _lists(document.get(LISTS, {}), path, faults)
     vantages = _vantages(document.get("vantage", [{"name": "local"}]), path, faults)
     reference = tables["control"].get("vantage")
     if reference and reference not in {v.name for v in vantages}:
         faults.append(f"{path}: control.vantage: no vantage is called {reference!r}")
     if faults:
         raise ConfigError(faults)
-    return _config(tables, vantages, path)
+    return _config(tables, vantages, lists, path)
 
 
 def _section(value: Any, where: str, keys: dict[str, Key], path: Path, faults: list[str]) -> dict[str, Any]:
@@ -283,7 +299,25 @@ def _vantages(value: Any, path: Path, faults: list[str]) -> tuple[VantageConfig,
     return tuple(found)
 
 
-def _config(tables: dict[str, dict[str, Any]], vantages: tuple[VantageConfig, ...], path: Path) -> Config:
+def _lists(value: Any, path: Path, faults: list[str]) -> dict[str, str]:
+    """`"FILE" = "https://…"`: what `lists update` downloads."""
+    if not isinstance(value, dict):
+        faults.append(f"{path}: {LISTS}: must be a table of FILE = URL")
+        return {}
+    found: dict[str, str] = {}
+    for name, url in value.items():
+        try:
+            if not name.strip("/.") or "\0" in name:
+                raise ValueError("is no name of a file")
+            found[name] = _secure_url(_typed(url, str))
+        except ValueError as error:
+            faults.append(f"{path}: {LISTS}.{name!r}: {error}")
+    return found
+
+
+def _config(
+    tables: dict[str, dict[str, Any]], vantages: tuple[VantageConfig, ...], lists: dict[str, str], path: Path
+) -> Config:
     folder = path.resolve().parent
     service, schedule, probe, control, helper = (
         tables[name] for name in ("service", "schedule", "probe", "control", "helper")
@@ -301,5 +335,5 @@ def _config(tables: dict[str, dict[str, Any]], vantages: tuple[VantageConfig, ..
         helper_public=helper["public"], helper_neutral=helper["neutral"], helper_silent=helper["silent"],
         fingerprints=tuple(folder / f for f in tables["judge"]["fingerprints"]),
         geo_database=optional(tables["geo"]["database"]), per_target_limit=tables["metrics"]["per_target_limit"],
-        vantages=vantages,
+        vantages=vantages, lists=tuple((folder / name, url) for name, url in lists.items()),
     )  # fmt: skip

@@ -1,23 +1,13 @@
-"""`check` and `lists check`: every fault, with file, key or line, and reason."""
+"""`check`: every fault of the configuration and its lists; does each control and vantage work?"""
 
 import argparse
 import asyncio
 import sys
 
-from blocklists import check as faults_of
 from monitor.collect.self_test import networks_of, told
 from monitor.service import Engine, Setup, setup
 
 from .inputs import BadInput, config_of
-
-
-def lists(arguments: argparse.Namespace) -> int:
-    """Check lists; exit 2 where any has a fault."""
-    faults = [fault for path in arguments.files for fault in faults_of(path)]
-    if faults:
-        raise BadInput("\n".join(str(fault) for fault in faults))
-    print(f"{len(arguments.files)} lists without fault")
-    return 0
 
 
 def check(arguments: argparse.Namespace) -> int:

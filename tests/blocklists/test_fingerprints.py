@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from blocklists import Fingerprint, Fingerprints, ListError, check, load_fingerprints
-from blocklists.fingerprints import HEADER, MAX_SEARCHED
+from blocklists.fingerprints import HEADER
+from blocklists.patterns import MAX_SEARCHED
 
 
 def row(name: str, location: str, pattern_type: str, pattern: str, scope: str = "nat") -> Fingerprint:
@@ -139,7 +140,7 @@ def test_files_are_loaded_together(tmp_path: Path) -> None:
         ("a,nat,,body,full,x,11,IR,me,,", "confidence_no_fp '11' is no number from 0 to 10"),
         ("a,nat,,body,full,x,,IR,me,,", "confidence_no_fp '' is no number from 0 to 10"),
         ('a,nat,,body,full,x,5,"IR,Iran",me,,', "'IRAN' is no country code of two letters"),
-        ("a,nat,,body,regexp,*,5,IR,me,,", "invalid regular expression: nothing to repeat at position 0"),
+        ("a,nat,,body,regexp,*,5,IR,me,,", "invalid regular expression: no argument for repetition operator: *"),
         ("a,nat,,body,full,x,5,IR,me,", "has 10 columns instead of 11"),
     ],
 )  # fmt: skip
@@ -154,9 +155,20 @@ def test_a_fault_has_file_line_and_reason(tmp_path: Path, line: str, reason: str
     assert check(path) == [mine]
 
 
-def test_a_repetition_that_overflows_is_a_fault(tmp_path: Path) -> None:
-    [fault] = check(written(tmp_path, "a,nat,,body,regexp,x{99999999999999999999},5,IR,me,,"))
-    assert fault.reason.startswith("invalid regular expression")
+@pytest.mark.parametrize(
+    ("pattern", "reason"),
+    [
+        ("x{1001}", "invalid regular expression: invalid repetition size: {1001}"),
+        ("(x{100}){100}", "invalid regular expression: invalid repetition size: {100}"),
+        ("(?=x)y", "invalid regular expression: invalid perl operator: (?="),
+        (r"(x)\1", r"invalid regular expression: invalid escape sequence: \1"),
+        ("x++", "invalid regular expression: bad repetition operator: ++"),
+        (r"\pL{999}x.{900}", "the regular expression is too large: "),
+    ],
+)
+def test_what_re2_cannot_do_or_is_very_large_is_a_fault(tmp_path: Path, pattern: str, reason: str) -> None:
+    [fault] = check(written(tmp_path, f"a,nat,,body,regexp,{pattern},5,IR,me,,"))
+    assert fault.reason.startswith(reason)
 
 
 def test_a_pattern_may_hold_quotes_commas_and_line_ends(tmp_path: Path) -> None:
