@@ -36,7 +36,8 @@ class HTTPRoundTrip(Operation, frozen=True, kw_only=True, omit_defaults=True, ta
     """A request and its response. `status` is 0 where no response came.
 
     `body_length` counts the body as received and decoded, up to the limit; `cut` says why it is not whole: `limit`
-    (512 KiB) or `deadline` (it was still coming). `expected` says whether the target's own text was in the page.
+    (512 KiB) or `deadline` (it was still coming). `first_byte` is when the answer began, on the clock of `started`,
+    `version` that of HTTP in its first line. `expected` says whether the target's own text was in the page.
     `received` counts bytes on the connection, those of the TLS handshake included.
     """
 
@@ -45,6 +46,8 @@ class HTTPRoundTrip(Operation, frozen=True, kw_only=True, omit_defaults=True, ta
     url: str
     flow: int = 0
     method: str = "GET"
+    first_byte: float | None = None
+    version: str = ""
     status: int = 0
     headers: tuple[tuple[str, str], ...] = ()
     title: str = ""
@@ -75,15 +78,18 @@ class Page:
 
     def __init__(self, limit: int) -> None:
         self.status = 0
+        self.version = ""
         self.headers: tuple[tuple[str, str], ...] = ()
         self.body = bytearray()
         self.cut = ""
         self.complete = False
+        self.first_byte: float | None = None
         self._limit = limit
 
     def begin(self, response: h11.Response) -> None:
         """Take the status and headers."""
         self.status = response.status_code
+        self.version = response.http_version.decode("latin-1")
         raw = list(response.headers.raw_items())[:_MAX_HEADERS]
         self.headers = tuple((key.decode("latin-1"), value.decode("latin-1")) for key, value in raw)
 
@@ -143,7 +149,8 @@ async def fetch(
         trace.bodies[digest] = body
     operation = HTTPRoundTrip(
         started=started, finished=trace.now(), failure=failure, hop=hop, attempt=trace.attempt,
-        address=address, port=port, url=str(url), flow=flow, status=page.status, headers=page.headers,
+        address=address, port=port, url=str(url), flow=flow, first_byte=page.first_byte, version=page.version,
+        status=page.status, headers=page.headers,
         title=title_of(body), body_length=len(body), body_sha256=digest, cut=page.cut,
         location=_location(page) if page.status in REDIRECTS else "",
         expected=expect.encode() in body if expect else None, received=received(),
@@ -176,6 +183,8 @@ async def _exchange(trace: Trace, stream: ByteStream, page: Page, request: h11.R
     def hear() -> None:
         nonlocal heard
         heard = loop.time()
+        if page.first_byte is None:
+            page.first_byte = trace.now()
 
     connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=trace.limits.header_bytes)
     try:
@@ -204,8 +213,9 @@ async def _receive(connection: h11.Connection, stream: ByteStream, page: Page, h
         event = connection.next_event()
         if event is h11.NEED_DATA:
             data = await stream.read()
-            hear()
-            if not data and not page.status:
+            if data:
+                hear()
+            elif not page.status:
                 raise EOFError
             connection.receive_data(data)
         elif isinstance(event, h11.Response):

@@ -1,15 +1,17 @@
 """Rounds of a list from a vantage, at fixed phases: no drift, nothing twice, nothing left out.
 
 A round belongs to a slot: the slots of a (vantage, list) are `every` apart, and a hash of both decides their phase.
-What a stopped process left of a slot is done after a restart; a slot that is over is not made up for.
+What a stopped process left of a slot is done after a restart, as is a target that is new in the list; a slot that is
+over is not made up for.
 """
 
 import asyncio
 import hashlib
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import UTC, datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
@@ -20,6 +22,7 @@ from blocklists import Target
 from probes.clock import Clock
 
 _AGAIN = 3  # measurements of a target in one round, where its addresses had to rest
+Busy = dict[tuple[str, str], asyncio.Event]  # (target, vantage) under way -> set when it is stored
 _EPOCH, _US = datetime.fromtimestamp(0, UTC), timedelta(microseconds=1)
 
 
@@ -64,7 +67,8 @@ class Schedule:
     """Runs every round at its phase through APScheduler.
 
     `measure` makes and stores one measurement; where its addresses had to rest, it gives the seconds after which it
-    wants to be called again in the same round.
+    wants to be called again in the same round. `admit` is entered around each measurement: what waits there has not
+    begun. Schedules that follow each other share `busy`: what one has under way the next does not measure again.
     """
 
     def __init__(
@@ -79,39 +83,56 @@ class Schedule:
         before_round: Callable[[str], Awaitable[None]] | None = None,
         on_missed: Callable[[str], None] = lambda _vantage: None,
         on_lag: Callable[[float], None] = lambda _seconds: None,
+        admit: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
+        busy: Busy | None = None,
     ) -> None:
         self._rounds, self._every, self._jitter = list(rounds), every, jitter
         self._memory, self._measure, self._clock = memory, measure, clock
         self._before_round, self._on_missed, self._on_lag = before_round, on_missed, on_lag
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._vantage_of: dict[str, str] = {}
-        self._busy: set[tuple[str, str]] = set()
+        self._admit = admit
+        self._busy = {} if busy is None else busy
+        self._mine: set[tuple[str, str]] = set()  # what of it is this schedule's
         self._stopping = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
-        self._running = 0
+        self._running: set[asyncio.Task[Any] | None] = set()
 
     async def start(self) -> None:
-        """Schedule all rounds; one whose slot is begun and not finished starts at once."""
+        """Schedule all rounds; one of whose slot something is left starts at once."""
         for item in self._rounds:
             await self._add(item)
         self._scheduler.add_listener(self._missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
         self._scheduler.start()
 
-    async def drain(self) -> None:
-        """Start nothing more, and wait until what is under way has been measured."""
+    def stop(self) -> None:
+        """Start nothing more."""
         if self._scheduler.running:
             self._scheduler.pause()
         self._stopping.set()
+
+    async def drain(self) -> None:
+        """Start nothing more, and wait until what is under way has been measured."""
+        self.stop()
         await self._idle.wait()
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
+
+    async def abandon(self) -> None:
+        """Start nothing more, and give up what is under way."""
+        self.stop()
+        for task in self._running:
+            if task is not None:
+                task.cancel()
+        await self.drain()
 
     async def _add(self, item: Round) -> None:
         now = self._clock.now()
         current = slot(now, self._every, phase(item.vantage, item.list_name, self._every))
         last = await self._memory.last_round(item.vantage, item.list_name)
-        due = last is None or last[0] < current or last[1] is None
+        done = await self._memory.measured_since(item.vantage, current)
+        due = last is None or last[0] < current or last[1] is None or bool(_left(item, done))
         trigger = IntervalTrigger(
             seconds=self._every, start_date=current + timedelta(seconds=self._every), timezone=UTC
         )
@@ -125,12 +146,16 @@ class Schedule:
 
     async def run(self, item: Round) -> None:
         """One round, as a job of the scheduler's."""
-        self._running += 1
+        task = asyncio.current_task()
+        self._running.add(task)
         self._idle.clear()
         try:
             await self._round(item)
+        except asyncio.CancelledError:
+            if not self._stopping.is_set():  # else it was abandoned, and APScheduler need not hear of it
+                raise
         finally:
-            self._running -= 1
+            self._running.discard(task)
             if not self._running:
                 self._idle.set()
 
@@ -143,12 +168,12 @@ class Schedule:
         await self._memory.start_round(item.vantage, item.list_name, begun)
         if self._before_round is not None:
             await self._before_round(item.vantage)
-        todo = [t for t in item.targets if t.name not in done and t.url]
+        todo = _left(item, done)
         random.shuffle(todo)
         faults: list[Exception] = []
         async with asyncio.TaskGroup() as group:
             for target in todo:
-                group.create_task(self._one(target, item.vantage, faults))
+                group.create_task(self._one(target, item.vantage, begun, faults))
         if self._stopping.is_set():
             return  # the rest of the slot is for the next process
         await self._memory.finish_round(item.vantage, item.list_name, begun, self._clock.now())
@@ -160,24 +185,43 @@ class Schedule:
         last = await self._memory.last_round(item.vantage, item.list_name)
         return last is not None and last[0] == begun - timedelta(seconds=self._every)
 
-    async def _one(self, target: Target, vantage: str, faults: list[Exception]) -> None:
+    async def _one(self, target: Target, vantage: str, begun: datetime, faults: list[Exception]) -> None:
         pair = (target.name, vantage)
         await self._wait(random.uniform(0, self._jitter))  # noqa: S311 - spreads load, hides nothing
-        if self._stopping.is_set():
+        if await self._is_done_by_another(pair, begun) or self._stopping.is_set():
             return None
         if pair in self._busy:
             return self._on_missed(vantage)
-        self._busy.add(pair)
+        self._busy[pair] = ended = asyncio.Event()
+        self._mine.add(pair)
         try:
-            for _ in range(_AGAIN):
-                wait = await self._measure(target, vantage)
-                if not wait or self._stopping.is_set():
-                    break
-                await self._wait(wait)
+            await self._measured(target, vantage)
         except Exception as error:
             faults.append(error)
         finally:
-            self._busy.discard(pair)
+            self._mine.discard(pair)
+            del self._busy[pair]
+            ended.set()
+
+    async def _measured(self, target: Target, vantage: str) -> None:
+        """Measure, and again where an address had to rest."""
+        for _ in range(_AGAIN):
+            async with self._admit():
+                wait = None if self._stopping.is_set() else await self._measure(target, vantage)
+            if not wait or self._stopping.is_set():
+                return
+            await self._wait(wait)
+
+    async def _is_done_by_another(self, pair: tuple[str, str], begun: datetime) -> bool:
+        """Whether a schedule before this one had the pair under way, and has measured it for this slot."""
+        waited = False
+        while pair in self._busy and pair not in self._mine and not self._stopping.is_set():
+            waits = [asyncio.ensure_future(event.wait()) for event in (self._busy[pair], self._stopping)]
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+            for wait in waits:
+                wait.cancel()
+            waited = True
+        return waited and pair[0] in await self._memory.measured_since(pair[1], begun)
 
     async def _wait(self, seconds: float) -> None:
         """Wait, or less where the schedule ends."""
@@ -189,3 +233,8 @@ class Schedule:
 
     def _missed(self, event: JobExecutionEvent) -> None:
         self._on_missed(self._vantage_of.get(event.job_id, ""))
+
+
+def _left(item: Round, done: set[str]) -> list[Target]:
+    """What of a round is still to be measured."""
+    return [t for t in item.targets if t.name not in done and t.url]

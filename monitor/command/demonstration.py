@@ -128,8 +128,7 @@ async def _run(service: Service, censors: story.Censors, length: float, *, endle
         telling = group.create_task(_tell(queue, results))
         turning = group.create_task(_turn(service, censors, length))
         if not endless:
-            await asyncio.sleep(length)
-            service.stop()
+            asyncio.get_running_loop().call_later(length, service.stop)
         await running
         telling.cancel()
         turning.cancel()

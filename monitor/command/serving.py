@@ -19,17 +19,21 @@ from probes.resolvers import parse_resolvers
 
 from .inputs import BadInput, config_of
 
+_AGAIN = 1.0  # seconds after which a second request to end is one
+
 
 def run(arguments: argparse.Namespace) -> int:
     """The service, or with `--once` one round and a summary."""
     made = setup(config_of(arguments))
-    asyncio.run(_once(made) if arguments.once else _serve(made))
-    return 0
+    if arguments.once:
+        asyncio.run(_once(made))
+        return 0
+    return asyncio.run(serve(made, lambda: setup(config_of(arguments))))
 
 
-def _open(config: Config) -> Store:
+def _open(made: Setup) -> Store:
     try:
-        return Store.open(config.database)
+        return Store.open(made.config.database, simulated=made.simulated)
     except StoreError as error:
         raise BadInput(str(error)) from None
 
@@ -41,7 +45,7 @@ def _say_control(made: Setup) -> None:
 
 async def _once(made: Setup) -> None:
     _say_control(made)
-    async with _open(made.config) as store, Service(made, store=store) as service:
+    async with _open(made) as store, Service(made, store=store) as service:
         results = await service.once(progress_bar)
     print(summary(results))
 
@@ -68,23 +72,62 @@ def summary(results: list[Result]) -> str:
     return "\n".join(lines)
 
 
-async def _serve(made: Setup) -> None:
+async def serve(made: Setup, read_again: Callable[[], Setup]) -> int:
+    """Serve until a signal: SIGHUP reloads, SIGTERM and SIGINT drain, a second one gives up. The exit code."""
     _say_control(made)
-    async with _open(made.config) as store, Service(made, store=store) as service:
-        stop_on_signal(service.stop)
-        try:
-            await service.serve()
-            print(f"wallwatch: serving on http://{made.config.listen[0]}:{service.port}/", file=sys.stderr)
-            await service.run()
-        except OSError as error:
-            host, port = made.config.listen
-            raise BadInput(f"{made.config.path}: service.listen: {host}:{port}: {error.strerror or error}") from None
+    given_up: list[int] = []
+    main = asyncio.current_task()
+    assert main is not None
+
+    def give_up(number: int) -> None:
+        given_up.append(number)
+        main.cancel()
+
+    try:
+        async with _open(made) as store:
+            service = Service(made, store=store, read_again=read_again)
+            stop_on_signal(service.stop, again=give_up, hang_up=service.reload)
+            async with service:
+                await _run(service)
+    except asyncio.CancelledError:
+        if not given_up:
+            raise
+        print("wallwatch: ended at once; what was under way is lost", file=sys.stderr)
+        return 128 + given_up[0]
+    return 0
 
 
-def stop_on_signal(stop: Callable[[], None]) -> None:
-    """Call `stop` when the process is asked to end."""
+async def _run(service: Service) -> None:
+    config = service.engine.config
+    host, port = config.listen
+    try:
+        await service.serve()
+    except OSError as error:
+        raise BadInput(f"{config.path}: service.listen: {host}:{port}: {error.strerror or error}") from None
+    print(f"wallwatch: serving on http://{host}:{service.port}/", file=sys.stderr)
+    await service.run()
+
+
+def stop_on_signal(
+    stop: Callable[[], None], *, again: Callable[[int], None] | None = None, hang_up: Callable[[], None] | None = None
+) -> None:
+    """Call `stop` when the process is asked to end, `again` when it is asked once more, `hang_up` on SIGHUP.
+
+    A second request counts from a second after the first on: who signals a process and its group sends two. SIGHUP
+    without `hang_up` is ignored.
+    """
+    loop = asyncio.get_running_loop()
+    first: list[float] = []
+
+    def end(number: int) -> None:
+        if again is not None and first and loop.time() - first[0] >= _AGAIN:
+            again(number)
+        first.append(loop.time())
+        stop()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        asyncio.get_running_loop().add_signal_handler(number, stop)
+        loop.add_signal_handler(number, end, number)
+    loop.add_signal_handler(signal.SIGHUP, hang_up or (lambda: None))
 
 
 def helper(arguments: argparse.Namespace) -> int:

@@ -7,9 +7,22 @@
     certificate   a certificate's subject, issuer and dates as text
     account       the steps and the verdict as plain text, for `wallwatch measure`
     record        Measurement + Verdict ↔ one line of JSON
+    when          times as people and files write them
+    lines         the lines of a file that may come from anybody
+    exported      exported CSV and JSON lines, read back
+    export/       tables and documents for others, with codebook, citation and checksums
+    timeline      the measurements of each target at each vantage → its events and its present state
+    timeline_text · timeline_table   the timeline for a person; as JSON and CSV
     matrix        the newest outcome of each target at each vantage
+    period        which time a page shows, and in which steps
+    band          a vantage's confirmed state over time, in pieces; what was not measured has none
+    drawing       a band's places and words
+    target        a target over time: bands, events, what others documented
     pairs         the metrics of each target at each vantage
     metrics       all metrics of the process
+    way           the plain client's first look, URL after URL
+    probe         the newest measurement of a pair in blackbox_exporter's metrics
+    exposition    metrics as Prometheus' text or OpenMetrics
     pages         HTML from templates/, every value escaped
     api           JSON
     server        the HTTP server's routes, headers and errors

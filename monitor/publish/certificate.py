@@ -8,7 +8,7 @@ from cryptography.x509 import Certificate, Name
 from .text import printable
 
 # What cryptography raises for what a censor may send; odd names are warned of, an error under `-W error`.
-_FAULTS = (ValueError, TypeError, OverflowError, UserWarning, x509.InvalidVersion, UnsupportedAlgorithm)
+FAULTS = (ValueError, TypeError, OverflowError, UserWarning, x509.InvalidVersion, UnsupportedAlgorithm)
 
 
 class Described(msgspec.Struct, frozen=True, kw_only=True):
@@ -27,7 +27,7 @@ def describe(digest: str, der: bytes | None) -> Described:
         return Described(sha256=printable(digest, 64), fault="not kept")
     try:
         return _read(digest, x509.load_der_x509_certificate(der))
-    except _FAULTS as error:
+    except FAULTS as error:
         return Described(sha256=printable(digest, 64), fault=f"cannot be read ({type(error).__name__})")
 
 

@@ -12,9 +12,8 @@ from prometheus_client import (
     Gauge,
     Histogram,
     disable_created_metrics,
-    generate_latest,
 )
-from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.metrics import MetricWrapperBase
 
 from monitor.judge.detect import Event, State
 from monitor.judge.verdict import Verdict
@@ -23,15 +22,15 @@ from probes.address import parse
 from probes.dns import DNSLookup
 from probes.failure import KNOWN
 from probes.http import HTTPRoundTrip
-from probes.measurement import AnyOperation, Measurement
+from probes.measurement import AnyOperation, Measurement, VantageFacts
 from probes.tcp import TCPConnect
 from probes.tls import TLSHandshake
 
+from .exposition import encode
 from .pairs import Pairs
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds
 _EXEMPLAR = 100  # characters of a uid; OpenMetrics allows 128 in all
-_PLAIN = "text/plain; version=0.0.4; charset=utf-8"
 _PHASES: dict[type[AnyOperation], str] = {
     DNSLookup: "dns",
     TCPConnect: "tcp",
@@ -81,9 +80,13 @@ class Metrics:
         self._loop_lag = self._gauge("event_loop_lag_seconds", "How late the event loop woke up.")
         self._queue = self._gauge("queue_depth", "Writes that wait for the store.")
         self._write = self._gauge("store_write_seconds", "How long the last write took to be on the disk.")
+        self._failing = self._gauge("store_failing", "1 while nothing can be written; what waits is tried again.")
         self._spooled = self._gauge("spool_measurements", "Measurements that wait to be handed over.")
         self._reload = self._gauge("config_last_reload_successful", "1 when the configuration was last read well.")
         self._reload.set(1)
+        self._reloaded = self._gauge(
+            "config_last_reload_success_timestamp_seconds", "When the configuration was last read well."
+        )
 
     def _gauge(self, name: str, about: str, *labels: str) -> Gauge:
         return Gauge(f"wallwatch_{name}", about, labels, registry=self.registry)
@@ -96,6 +99,8 @@ class Metrics:
     def observe(self, measurement: Measurement, verdict: Verdict, events: Sequence[Event] = ()) -> None:
         """Count a measurement, its operations and the events that it confirmed."""
         vantage = measurement.vantage.name
+        if not self._has(vantage):
+            return
         self._measurements.labels(vantage, verdict.outcome, verdict.technique or "").inc()
         exemplar = {"measurement_id": measurement.uid} if len(measurement.uid) <= _EXEMPLAR else None
         for operation in measurement.operations:
@@ -124,15 +129,14 @@ class Metrics:
 
     def restore(self, rows: Iterable[Row], states: Mapping[tuple[str, str], State]) -> None:
         """Take the gauges from the store's newest measurements and states, of the vantages named by now."""
-        known = self._vantages
         contacts: dict[str, float] = {}
         for row in rows:
-            if not known or row.vantage in known:
+            if self._has(row.vantage):
                 self._pairs.measured((row.target, row.vantage), row.outcome, row.time, row.technique)
                 contacts[row.vantage] = max(contacts.get(row.vantage, 0.0), row.time.timestamp())
         for vantage, timestamp in contacts.items():
             self._contact.labels(vantage).set(timestamp)
-        self._pairs.restore({key: state for key, state in states.items() if not known or key[1] in known})
+        self._pairs.restore({key: state for key, state in states.items() if self._has(key[1])})
 
     def state(self, target: str, vantage: str, state: State) -> None:
         """The confirmed state of a series, as the store has it."""
@@ -142,7 +146,32 @@ class Metrics:
         """(target, site, category) of all configured targets; the series of others disappear."""
         self._pairs.set_targets(targets)
 
+    def set_limit(self, per_target_limit: int) -> None:
+        """How many pairs of target and vantage have series of their own."""
+        self._pairs.set_limit(per_target_limit)
+
     # Vantages and controls
+
+    def set_vantages(self, vantages: Sequence[VantageFacts]) -> None:
+        """All vantages; the series of others disappear."""
+        names = {vantage.name for vantage in vantages}
+        for gone in self._vantages - names:
+            for metric in self._of_vantages():
+                metric.remove_by_labels({"vantage": gone})
+        self._vantages = set()
+        for vantage in vantages:
+            self.set_vantage(vantage.name, vantage.kind, vantage.country, vantage.asn, "")
+        self._pairs.set_vantages(names)
+
+    def _of_vantages(self) -> tuple[MetricWrapperBase, ...]:
+        return (
+            self._info, self._up, self._contact, self._missed, self._measurements, self._failures, self._events,
+            self._phase,
+        )  # fmt: skip
+
+    def _has(self, vantage: str) -> bool:
+        """Whether the vantage has series; where none was named, every one has."""
+        return not self._vantages or vantage in self._vantages
 
     def set_vantage(self, name: str, kind: str, country: str, asn: int, as_name: str) -> None:
         """Name a vantage; what was said of it before is replaced."""
@@ -153,11 +182,13 @@ class Metrics:
 
     def vantage_up(self, name: str, up: bool) -> None:
         """Whether a vantage passed its last self-test."""
-        self._up.labels(name).set(up)
+        if self._has(name):
+            self._up.labels(name).set(up)
 
     def vantage_contact(self, name: str, timestamp: float) -> None:
         """When (Unix seconds) a vantage was last heard of."""
-        self._contact.labels(name).set(timestamp)
+        if self._has(name):
+            self._contact.labels(name).set(timestamp)
 
     def control_failed(self, helper: str) -> None:
         """A helper, by its URL, failed a request."""
@@ -175,7 +206,8 @@ class Metrics:
 
     def job_missed(self, vantage: str) -> None:
         """A measurement could not be begun in time."""
-        self._missed.labels(vantage).inc()
+        if self._has(vantage):
+            self._missed.labels(vantage).inc()
 
     # The process
 
@@ -195,28 +227,23 @@ class Metrics:
         """How long the last write took."""
         self._write.set(seconds)
 
+    def store_failing(self, failing: bool) -> None:
+        """Whether nothing can be written at present."""
+        self._failing.set(failing)
+
     def spool(self, n: int) -> None:
         """Measurements that wait to be handed over."""
         self._spooled.set(n)
 
-    def config_reload(self, successful: bool) -> None:
-        """Whether the configuration was last read well."""
+    def config_reload(self, successful: bool, timestamp: float = 0.0) -> None:
+        """Whether the configuration was last read well, and when (Unix seconds) that was."""
         self._reload.set(successful)
+        if successful:
+            self._reloaded.set(timestamp)
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type for an Accept header; takes a while, any thread may call it."""
-        if _wants_openmetrics(accept):
-            text = openmetrics.generate_latest(self.registry)  # type: ignore[no-untyped-call]
-            return bytes(text), openmetrics.CONTENT_TYPE_LATEST
-        return generate_latest(self.registry), _PLAIN
-
-
-def _wants_openmetrics(accept: str) -> bool:
-    kinds = [part.split(";") for part in accept.lower().split(",")]
-    return any(
-        kind.strip() == "application/openmetrics-text" and not any(p.strip() in ("q=0", "q=0.0") for p in parameters)
-        for kind, *parameters in kinds
-    )
+        return encode(self.registry, accept)
 
 
 def _control_seconds(measurement: Measurement) -> Iterator[float]:

@@ -38,6 +38,7 @@ class Pairs(Collector):
         self._limit = limit
         self._rows: dict[Key, Pair] = {}
         self._targets: dict[str, tuple[str, str]] | None = None  # None: any target
+        self._vantages: frozenset[str] | None = None  # None: any vantage
         self._lock = threading.Lock()
 
     def set_targets(self, targets: Iterable[tuple[str, str, str]]) -> None:
@@ -45,7 +46,17 @@ class Pairs(Collector):
         known = {target: (site, category) for target, site, category in targets}
         with self._lock:
             self._targets = known
-            self._rows = {key: pair for key, pair in self._rows.items() if key[0] in known}
+            self._rows = {key: pair for key, pair in self._rows.items() if self._wanted(key)}
+
+    def set_vantages(self, vantages: Iterable[str]) -> None:
+        """All vantages that have series; the rows of others go."""
+        with self._lock:
+            self._vantages = frozenset(vantages)
+            self._rows = {key: pair for key, pair in self._rows.items() if self._wanted(key)}
+
+    def set_limit(self, limit: int) -> None:
+        """How many pairs have series."""
+        self._limit = limit
 
     def measured(self, key: Key, outcome: str, time: datetime, technique: str | None) -> None:
         """Take a measurement's outcome; an older one than the last changes nothing.
@@ -85,7 +96,9 @@ class Pairs(Collector):
         return self._rows.get(key, Pair()).state
 
     def _wanted(self, key: Key) -> bool:
-        return self._targets is None or key[0] in self._targets
+        target, vantage = key
+        known = self._targets is None or target in self._targets
+        return known and (self._vantages is None or vantage in self._vantages)
 
     def collect(self) -> Iterator[Metric]:
         """The series, of the first `limit` pairs and targets."""

@@ -165,9 +165,22 @@ def test_demo_finds_all_that_is_simulated_and_marks_it(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_demo_killed_twenty_times_loses_nothing_that_was_reported(tmp_path: Path) -> None:
+def test_demo_that_has_an_end_ends_sooner_when_told_to(tmp_path: Path) -> None:
+    process = wallwatch("demo", "--for", "60", "--listen", "127.0.0.1:0", cwd=tmp_path)
+    assert process.stderr is not None and process.stdout is not None
+    process.stderr.readline()
+    process.stdout.readline()
+    process.terminate()
+    out, _err = process.communicate(timeout=20)
+    assert process.returncode == 1 and "simulated blocks found" in out, "it was not all found"
+
+
+def test_demo_killed_twenty_times_loses_nothing_that_was_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each line of the demo is printed when the measurement is stored; SIGKILL comes at any moment."""
     database, reported = tmp_path / "killed.db", []
+    monkeypatch.setitem(ENVIRONMENT, "TMPDIR", str(tmp_path))  # nobody removes what a killed process leaves
     for turn in range(20):
         process = wallwatch("demo", "--listen", "127.0.0.1:0", "--database", str(database))
         assert process.stdout is not None

@@ -14,6 +14,7 @@ from monitor.judge.detect import Event, State
 from monitor.judge.verdict import Verdict
 from monitor.publish.metrics import Metrics
 from monitor.store import Row
+from probes.measurement import VantageFacts
 from probes.tcp import TCPConnect
 
 from . import sample
@@ -42,6 +43,7 @@ CONTRACT = {
     "wallwatch_event_loop_lag_seconds": ("gauge", ()),
     "wallwatch_queue_depth": ("gauge", ()),
     "wallwatch_store_write_seconds": ("gauge", ()),
+    "wallwatch_store_failing": ("gauge", ()),
     "wallwatch_spool_measurements": ("gauge", ()),
     "wallwatch_config_last_reload_successful": ("gauge", ()),
 }
@@ -71,6 +73,7 @@ def full() -> Metrics:
     metrics.event_loop_lag(0.2)
     metrics.queue_depth(3)
     metrics.store_write(0.4)
+    metrics.store_failing(True)
     metrics.spool(5)
     metrics.config_reload(False)
     return metrics
@@ -100,7 +103,9 @@ def test_every_metric_of_the_contract_is_there_with_its_type_and_labels(accept: 
         for one in found[name].samples:
             assert set(one.labels) - {"le"} == set(labels), name
     extra = set(found) - set(CONTRACT)
-    assert extra == {"wallwatch_simulated", "wallwatch_targets_left_out"}
+    assert extra == {
+        "wallwatch_simulated", "wallwatch_targets_left_out", "wallwatch_config_last_reload_success_timestamp_seconds",
+    }  # fmt: skip
 
 
 def test_the_format_is_negotiated() -> None:
@@ -237,6 +242,41 @@ def test_series_of_removed_targets_disappear() -> None:
     text = metrics.render("")[0].decode()
     assert TARGET not in text
     assert "https://other.example/" in text
+
+
+def test_series_of_removed_vantages_disappear_and_do_not_come_back() -> None:
+    metrics, other = full(), VantageFacts(name="other")
+    metrics.set_vantages([sample.VANTAGE, other])
+    assert value(metrics, "wallwatch_measurements_total", vantage="home") == 1
+    metrics.set_vantages([other])
+    assert b'"home"' not in metrics.render("")[0]
+    metrics.observe(*sample.resets())  # it was under way
+    metrics.vantage_up("home", True)
+    metrics.vantage_contact("home", 1.0)
+    metrics.job_missed("home")
+    metrics.state(TARGET, "home", State(state="blocked", technique="tls.reset", since=sample.BEGAN))
+    metrics.restore([row()], {(TARGET, "home"): State(state="open", since=sample.BEGAN)})
+    assert b'"home"' not in metrics.render("")[0]
+    metrics.set_vantages([sample.VANTAGE, other])
+    metrics.observe(*sample.resets())
+    assert value(metrics, "wallwatch_measurements_total", vantage="home") == 1
+
+
+def test_the_last_good_reload_keeps_its_time() -> None:
+    metrics = Metrics()
+    metrics.config_reload(True, 5.0)
+    metrics.config_reload(False, 9.0)
+    assert value(metrics, "wallwatch_config_last_reload_successful") == 0
+    assert value(metrics, "wallwatch_config_last_reload_success_timestamp_seconds") == 5.0
+    metrics.config_reload(True, 9.0)
+    assert value(metrics, "wallwatch_config_last_reload_success_timestamp_seconds") == 9.0
+
+
+def test_the_limit_can_change() -> None:
+    metrics = Metrics(per_target_limit=3)
+    metrics.restore([row(target=f"t{n}", minutes=n) for n in range(5)], {})
+    metrics.set_limit(4)
+    assert value(metrics, "wallwatch_targets_left_out") == 1
 
 
 def test_pairs_above_the_limit_are_left_out_and_counted() -> None:

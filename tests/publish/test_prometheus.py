@@ -29,10 +29,10 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def prometheus(folder: Path, address: str) -> AsyncIterator[str]:
+async def prometheus(folder: Path, address: str, scrape: str = CONFIG) -> AsyncIterator[str]:
     """A Prometheus that scrapes that address; its own address. Ended by its own process id."""
     config = folder / "prometheus.yml"
-    config.write_text(CONFIG.format(address=address))
+    config.write_text(scrape.format(address=address))
     listen = f"127.0.0.1:{free_port()}"
     process = await asyncio.create_subprocess_exec(
         tool("prometheus"), f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}",

@@ -1,0 +1,178 @@
+"""What makes measurements: the collector and all that it needs, made from a configuration; no store, no schedule."""
+
+import logging
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import aiohttp
+import msgspec
+
+from blocklists import Fingerprints, ListError, Target, load, load_fingerprints
+from monitor import __version__
+from monitor.collect.collect import Collector, Result
+from monitor.collect.control import Control
+from monitor.collect.reference import Referee
+from monitor.collect.residual import REST, Residual
+from monitor.collect.self_test import SelfTester
+from monitor.collect.slots import Slots
+from monitor.collect.vantage import Vantage
+from monitor.config import Config, ConfigError, VantageConfig
+from monitor.publish.metrics import Metrics
+from monitor.store import Store
+from probes.certificate import Authorities
+from probes.clock import Clock
+from probes.measurement import VantageFacts
+from probes.network import DirectNetwork
+from probes.resolvers import parse_resolvers
+from probes.trace import Limits
+
+log = logging.getLogger("wallwatch")
+SHIPPED = Path(__file__).resolve().parent.parent / "blocklists"
+
+
+class Setup(msgspec.Struct, kw_only=True):
+    """Everything that a service is made of and that a simulated one replaces."""
+
+    config: Config
+    targets: dict[str, tuple[Target, ...]]  # list name -> its targets
+    controls: tuple[Target, ...]
+    fingerprints: Fingerprints
+    authorities: Authorities
+    vantages: tuple[Vantage, ...]
+    limits: Limits
+    clock: Clock = msgspec.field(default_factory=Clock)
+    rest: timedelta = REST  # how long an address rests after a suspicious failure
+    simulated: bool = False
+
+    def all_targets(self) -> list[Target]:
+        """Targets of all lists, each once."""
+        return list({t.name: t for targets in self.targets.values() for t in targets}.values())
+
+    def measured_vantages(self) -> list[Vantage]:
+        """The vantages from which targets are measured: all but the reference."""
+        return [v for v in self.vantages if v.name != self.config.control_vantage or len(self.vantages) == 1]
+
+
+def setup(config: Config) -> Setup:
+    """Read all that the configuration names. Raises ConfigError or ListError with every fault."""
+    faults: list[str] = []
+    targets: dict[str, tuple[Target, ...]] = {}
+    for path in config.targets:
+        try:
+            name = path.name if path.name not in targets else str(path)
+            targets[name] = tuple(load(path, downloaded=path in config.downloaded))
+        except ListError as error:
+            faults.append(str(error))
+    controls: tuple[Target, ...] = ()
+    try:
+        controls = tuple(
+            t for t in load(config.control_open, downloaded=config.control_open in config.downloaded) if t.url
+        )
+    except ListError as error:
+        faults.append(str(error))
+    fingerprints = Fingerprints([])
+    try:
+        shipped = sorted(SHIPPED.glob("fingerprints_*.csv"))
+        fingerprints = load_fingerprints([*shipped, *config.fingerprints], downloaded=config.downloaded)
+    except ListError as error:
+        faults.append(str(error))
+    authorities = None
+    try:
+        authorities = Authorities(config.ca_file)
+    except (OSError, ValueError) as error:
+        faults.append(f"{config.path}: probe.ca_file: {config.ca_file}: {error}")
+    if faults or authorities is None:
+        raise ConfigError(faults)
+    return Setup(
+        config=config, targets=targets, controls=controls, fingerprints=fingerprints, authorities=authorities,
+        vantages=tuple(_vantage(v) for v in config.vantages), limits=Limits(timeout=config.timeout),
+    )  # fmt: skip
+
+
+def _vantage(config: VantageConfig) -> Vantage:
+    return Vantage(
+        facts=VantageFacts(name=config.name, kind=config.kind, country=config.country, asn=config.asn),
+        network=DirectNetwork(interface=config.interface, source=config.source),
+        resolvers=parse_resolvers(config.resolvers),
+        egress=config.interface or config.source or "default",
+    )  # fmt: skip
+
+
+class Engine:
+    """Measures by one setup. One that follows `before` keeps its counters, resting addresses, slots and faults."""
+
+    def __init__(self, made: Setup, *, before: "Engine | None" = None) -> None:
+        self.setup = made
+        self.config = made.config
+        self.vantages = {v.name: v for v in made.vantages}
+        self._before = before
+        self.residual: Residual = before.residual if before else Residual(made.clock, rest=made.rest)
+        self.metrics: Metrics = before.metrics if before else Metrics(
+            per_target_limit=made.config.per_target_limit, simulated=made.simulated, version=__version__
+        )  # fmt: skip
+        self.slots: Slots = before.slots if before else Slots(made.config.concurrency)
+        self._session: aiohttp.ClientSession | None = None
+        self.control: Control
+        self.collector: Collector
+
+    async def __aenter__(self) -> Self:
+        made, config = self.setup, self.config
+        connector = aiohttp.TCPConnector(ssl=made.authorities.context(), limit=64)
+        self._session = aiohttp.ClientSession(connector=connector, trust_env=False)
+        reference = self.vantages.get(config.control_vantage)
+        referee = (
+            Referee(reference, authorities=made.authorities, limits=made.limits, clock=made.clock)
+            if reference
+            else None
+        )
+        self.control = Control(
+            helpers=config.helpers, session=self._session, clock=made.clock, referee=referee,
+            on_failure=self.metrics.control_failed,
+        )  # fmt: skip
+        empty = [*config.control_empty, *(h.rstrip("/") + "/generate_204" for h in config.helpers)]
+        tester = SelfTester(
+            names=made.controls, empty=empty, authorities=made.authorities, limits=made.limits, clock=made.clock
+        )
+        self.collector = Collector(
+            authorities=made.authorities, control=self.control, tester=tester, residual=self.residual,
+            fingerprints=made.fingerprints, limits=made.limits, clock=made.clock, retries=config.retries,
+            slots=self.slots, simulated=made.simulated,
+        )  # fmt: skip
+        self._take_over()
+        return self
+
+    def _take_over(self) -> None:
+        """Go on with what the engine before knows: who is contacted at present, and which helpers are not used."""
+        before, self._before = self._before, None
+        if before is not None:
+            self.collector.gate = before.collector.gate
+            self.control.faults = {h: why for h, why in before.control.faults.items() if h in self.config.helpers}
+            self.slots.resize(self.config.concurrency)
+
+    async def __aexit__(
+        self, _kind: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+    async def measure(self, target: Target, vantage_name: str) -> Result:
+        """One measurement now."""
+        return await self.collector.measure(target, self.vantages[vantage_name])
+
+    async def load_residuals(self, store: Store) -> None:
+        """Take over which addresses rest, from an earlier process or from one beside this."""
+        for egress in {v.egress for v in self.vantages.values()}:
+            self.residual.load(egress, await store.residuals(egress, self.setup.clock.now()))
+
+    async def check_control(self) -> dict[str, str]:
+        """Which helpers are not used, and why; said in the log."""
+        faults = await self.control.check(self.setup.controls)
+        for helper, why in faults.items():
+            log.warning("control helper %s is not used: %s", helper, why)
+        return faults
+
+    def measured_vantages(self) -> list[str]:
+        """The vantages from which targets are measured: all but the reference."""
+        return [vantage.name for vantage in self.setup.measured_vantages()]

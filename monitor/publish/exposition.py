@@ -1,0 +1,22 @@
+"""A registry as Prometheus' text format, or as OpenMetrics where the Accept header asks for it."""
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.openmetrics import exposition as openmetrics
+
+_PLAIN = "text/plain; version=0.0.4; charset=utf-8"
+
+
+def encode(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
+    """A registry's exposition and its content type for an Accept header."""
+    if _wants_openmetrics(accept):
+        text = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
+        return bytes(text), openmetrics.CONTENT_TYPE_LATEST
+    return generate_latest(registry), _PLAIN
+
+
+def _wants_openmetrics(accept: str) -> bool:
+    kinds = [part.split(";") for part in accept.lower().split(",")]
+    return any(
+        kind.strip() == "application/openmetrics-text" and not any(p.strip() in ("q=0", "q=0.0") for p in parameters)
+        for kind, *parameters in kinds
+    )
