@@ -3,7 +3,9 @@
     url · address · failure    words: what is contacted, and how a failure is called (OONI df-007)
     network                    how packets leave: the seam that proxies and the simulated Internet replace
     trace                      the notebook of one measurement: clock, operations, open ears
-    dns · doh                  one lookup, every answer to it
+    message                    DNS messages as bytes: our query, and the usual answers
+    dns                        one lookup, every answer to it
+    encrypted · doh · dot      lookups behind a certificate that must verify
     tcp · tls · http           one connection, step by step, each step recorded apart
     certificate                was this chain good for this name? (asked after the handshake)
     web                        a page as a user would open it: DNS, TCP, TLS, HTTP, every redirect

@@ -1,7 +1,7 @@
 """What kind of address an IP address is; written out, since Python's `is_private` mixes the classes up."""
 
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 # First match wins. Sources: RFC 6890 and its updates; RFC 6598 (shared), RFC 6052 (NAT64),
 # RFC 4380 (Teredo), RFC 2544 (benchmarking: in practice the pool of local fake-address proxies).
@@ -27,6 +27,7 @@ _CLASSES = tuple(
         ("ff00::/8", "multicast"),
     )
 )
+_LONGEST = 64  # characters of a text that is remembered: an address has at most 45, and a zone
 _BOGON = frozenset({"loopback", "unspecified", "private", "link_local", "shared", "reserved", "multicast"})
 
 
@@ -46,10 +47,17 @@ def kind(address: str) -> str:
 
 def parse(address: str) -> IPv4Address | IPv6Address | None:
     """The address as an object, or None where the text is no IP address."""
+    return _remembered(address) if len(address) <= _LONGEST else _parse(address)
+
+
+def _parse(address: str) -> IPv4Address | IPv6Address | None:
     try:
         return ip_address(address)
     except ValueError:
         return None
+
+
+_remembered = lru_cache(maxsize=65536)(_parse)
 
 
 def is_bogon(address: str) -> bool:
@@ -67,13 +75,20 @@ def embedded_ipv4(address: str, prefixes: tuple[str, ...] = ()) -> str:
 
     `prefixes` are the network's own NAT64 prefixes, found by `ipv4only.arpa` (RFC 7050).
     """
+    if not is_ipv6(address):  # the most are not, and reading them costs
+        return address
     parsed = parse(address)
     if not isinstance(parsed, IPv6Address):
         return address
     for prefix in ("64:ff9b::/96", *prefixes):
-        if parsed in ip_network(prefix):
+        if parsed in _network(prefix):
             return str(IPv4Address(int(parsed) & 0xFFFFFFFF))
     return address
+
+
+@lru_cache(maxsize=256)
+def _network(block: str) -> IPv4Network | IPv6Network:
+    return ip_network(block)
 
 
 def endpoint(address: str, port: int) -> str:

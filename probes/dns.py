@@ -19,14 +19,17 @@ import msgspec
 from dns.rdtypes.svcbbase import ParamKey
 
 from . import failure as failures
+from .message import Query, simple_answer
 from .network import query_id
 from .trace import Operation, Trace
 
 _MAX_RESPONSES = 16  # to one query; the rest is dropped
 _MAX_RECORDS = 64  # of one response
+_LONGEST = 1024  # characters of a record's text
 _DATAGRAM = 8192  # bytes
 _SCM_TIMESTAMPNS = getattr(socket, "SO_TIMESTAMPNS", 35)
 _ADDRESS_TYPES = ("A", "AAAA")
+_ENCRYPTED = frozenset({"doh", "dot"})
 _HINTS = (ParamKey.IPV4HINT, ParamKey.IPV6HINT)
 
 
@@ -64,9 +67,9 @@ class Response(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class DNSLookup(Operation, frozen=True, kw_only=True, omit_defaults=True, tag="dns"):
-    """One query and all its answers. `engine`: `getaddrinfo`, `udp`, `tcp`, `doh`.
+    """One query and all its answers. `engine`: `getaddrinfo`, `udp`, `tcp`, `doh`, `dot`.
 
-    `resolver` is as configured (`system`, `udp://8.8.8.8:53`, `https://…`), `server` the endpoint that was asked.
+    `resolver` is as configured (`system`, `udp://8.8.8.8:53`, `https://…`, `tls://…`), `server` the endpoint asked.
     `failure` is that of the first answer, which is the one that a plain client believes.
     """
 
@@ -82,22 +85,31 @@ class DNSLookup(Operation, frozen=True, kw_only=True, omit_defaults=True, tag="d
         """The addresses of the first answer."""
         return self.responses[0].addresses() if self.responses else ()
 
-
-def query(name: str, query_type: str, *, checking_disabled: bool = False) -> dns.message.QueryMessage:
-    """A recursive query with EDNS (1232 bytes, the DNS flag day's size); CD asks not to validate DNSSEC."""
-    message = dns.message.make_query(name, query_type, use_edns=0, payload=1232, id=query_id())
-    if checking_disabled:
-        message.flags |= dns.flags.CD
-    return message
+    @property
+    def encrypted(self) -> bool:
+        """Whether the answer came behind a certificate that verified, so that nobody on the path can have made it."""
+        return self.engine in _ENCRYPTED
 
 
-def read(wire: bytes, asked: dns.message.Message, at: float, hops: int | None = None) -> Response | None:
+def query(name: str, query_type: str, *, checking_disabled: bool = False, pad: int = 0) -> Query:
+    """A recursive query with EDNS (1232 bytes, the DNS flag day's size); CD asks not to validate DNSSEC.
+
+    `pad`: the wire is made up to a multiple of so many bytes (RFC 7830).
+    """
+    return Query(name, query_type, id=query_id(), checking_disabled=checking_disabled, pad=pad)
+
+
+def read(wire: bytes, asked: Query, at: float, hops: int | None = None) -> Response | None:
     """The answer in a datagram; None where it answers something else. Never raises for what the wire holds."""
     if len(wire) < 12 or struct.unpack_from("!H", wire)[0] != asked.id:
         return None
     flags = struct.unpack_from("!H", wire, 2)[0]
     if not flags & dns.flags.QR:
         return None  # our own question, sent back
+    simple = simple_answer(wire, asked.wire_question)
+    if simple is not None:
+        found = tuple(Record(kind, value[:_LONGEST], ttl) for kind, value, ttl in simple[:_MAX_RECORDS])
+        return Response(at=at, rcode=flags & 0xF, records=found, flags=flags, hops=hops)
     try:
         answer = dns.message.from_wire(wire, ignore_trailing=True, raise_on_truncation=False)
         if answer.question and answer.question != asked.question:
@@ -125,7 +137,7 @@ def _hints(item: Any) -> list[str]:
 
 
 def _text(kind: str, item: Any) -> str:
-    return str(item.address) if kind in _ADDRESS_TYPES else item.to_text().removesuffix(".")[:1024]
+    return str(item.address) if kind in _ADDRESS_TYPES else item.to_text().removesuffix(".")[:_LONGEST]
 
 
 def failure_of(response: Response, query_type: str) -> str | None:
@@ -255,7 +267,7 @@ _GAI = {
 class _Ear:
     """The socket of one query and what was heard on it."""
 
-    def __init__(self, asked: dns.message.Message) -> None:
+    def __init__(self, asked: Query) -> None:
         self.asked = asked
         self.socket: socket.socket | None = None
         self.responses: list[Response] = []

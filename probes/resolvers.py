@@ -7,10 +7,13 @@ import msgspec
 
 from . import dns
 from . import doh as dns_over_https
+from . import dot as dns_over_tls
 from .address import split_endpoint
 from .certificate import Authorities
 from .dns import DNSLookup
-from .doh import DoHResolver, parse_doh
+from .doh import parse_doh
+from .dot import parse_dot
+from .encrypted import EncryptedResolver
 from .failure import TIMEOUT
 from .trace import Trace
 
@@ -18,17 +21,19 @@ _RETRY_NEXT = frozenset({TIMEOUT, "connection_refused", "dns_servfail_error", "d
 
 
 class Resolvers(msgspec.Struct, frozen=True, kw_only=True):
-    """What a vantage asks: `system` decides what a plain client gets, `udp` shows injection, `doh` vouches."""
+    """What a vantage asks: `system` decides what a plain client gets, `udp` shows injection, `doh` and `dot` vouch."""
 
     system: bool = True
     udp: tuple[tuple[str, tuple[str, int]], ...] = ()  # (name in the configuration, (address, port))
-    doh: tuple[DoHResolver, ...] = ()
+    doh: tuple[EncryptedResolver, ...] = ()
+    dot: tuple[EncryptedResolver, ...] = ()
 
 
 def parse_resolvers(texts: Sequence[str]) -> Resolvers:
-    """`system`, `udp://ADDRESS:PORT` and `https://…`; raises ValueError naming the one that is wrong."""
+    """`system`, `udp://ADDRESS:PORT`, `https://…` and `tls://…`; raises ValueError naming the one that is wrong."""
     udp: list[tuple[str, tuple[str, int]]] = []
-    https: list[DoHResolver] = []
+    https: list[EncryptedResolver] = []
+    over_tls: list[EncryptedResolver] = []
     for text in texts:
         try:
             if text.startswith("udp://"):
@@ -37,11 +42,13 @@ def parse_resolvers(texts: Sequence[str]) -> Resolvers:
                 udp.append((text, split_endpoint(f"{rest}:53" if bare else rest)))
             elif text.startswith("https://"):
                 https.append(parse_doh(text))
+            elif text.startswith(dns_over_tls.SCHEMES):
+                over_tls.append(parse_dot(text))
             elif text != "system":
-                raise ValueError("expected system, udp://ADDRESS:PORT or https://…")
+                raise ValueError("expected system, udp://ADDRESS:PORT, https://NAME/PATH or tls://NAME:PORT")
         except ValueError as error:
             raise ValueError(f"{text!r} is no resolver: {error}") from None
-    return Resolvers(system="system" in texts, udp=tuple(udp), doh=tuple(https))
+    return Resolvers(system="system" in texts, udp=tuple(udp), doh=tuple(https), dot=tuple(over_tls))
 
 
 async def ask_system(trace: Trace, name: str, query_types: Sequence[str], *, hop: int = 0) -> list[DNSLookup]:
@@ -74,20 +81,23 @@ async def ask(
 async def ask_others(
     trace: Trace, name: str, query_types: Sequence[str], *, resolvers: Resolvers, authorities: Authorities, hop: int
 ) -> None:
-    """Ask every other resolver, all at once, and return when each has answered or failed; DoH on the first hop."""
+    """Ask every other resolver, all at once, and return when each has answered or failed.
+
+    The encrypted ones are asked on the first hop only.
+    """
     async with asyncio.TaskGroup() as group:
         for label, server in resolvers.udp:
             for kind in query_types:
                 group.create_task(ask(trace, name, kind, resolver=label, server=server, hop=hop))
-        for resolver in resolvers.doh if hop == 0 else ():
-            group.create_task(_by_doh(trace, name, query_types, resolver, authorities, hop))
+        for resolver in (*resolvers.doh, *resolvers.dot) if hop == 0 else ():
+            group.create_task(_encrypted(trace, name, query_types, resolver, authorities, hop))
 
 
-async def _by_doh(
+async def _encrypted(
     trace: Trace,
     name: str,
     query_types: Sequence[str],
-    resolver: DoHResolver,
+    resolver: EncryptedResolver,
     authorities: Authorities,
     hop: int,
 ) -> None:
@@ -97,6 +107,5 @@ async def _by_doh(
             server = trace.network.nameservers()[0]
             found = await dns.lookup(quiet, resolver.url.host, "A", resolver="system", server=server)
         addresses = list(found.addresses())
-    await dns_over_https.lookups(
-        trace, name, query_types, resolver=resolver, authorities=authorities, addresses=addresses, hop=hop
-    )
+    ask = dns_over_tls.lookups if resolver.url.scheme == "tls" else dns_over_https.lookups
+    await ask(trace, name, query_types, resolver=resolver, authorities=authorities, addresses=addresses, hop=hop)

@@ -42,26 +42,29 @@ class TLSHandshake(Operation, frozen=True, kw_only=True, omit_defaults=True, tag
         return self.failure is None and self.certificate_failure is None
 
 
-def _client_context() -> ssl.SSLContext:
+def _client_context(alpn: str) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE  # the chain is validated afterwards, by `certificate`
-    context.set_alpn_protocols(["http/1.1"])
+    context.set_alpn_protocols([alpn])
     return context
 
 
-_CONTEXT = _client_context()  # shared: a new one costs milliseconds
+_DER = 2  # `_ssl.ENCODING_DER`
+HTTP, DOT = "http/1.1", "dot"  # what is spoken inside, by its ALPN name
+_CONTEXTS = {alpn: _client_context(alpn) for alpn in (HTTP, DOT)}  # shared: a new one costs milliseconds
 
 
 class TLSStream:
     """A byte stream through TLS over a `Stream`."""
 
-    def __init__(self, stream: Stream, server_name: str, limit: int) -> None:
+    def __init__(self, stream: Stream, server_name: str, limit: int, alpn: str = HTTP) -> None:
         self.stream = stream
         self._limit = limit
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
-        self.tls = _CONTEXT.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name or None)
+        context = _CONTEXTS[alpn]
+        self.tls = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name or None)
 
     async def handshake(self) -> None:
         """Complete the handshake. Raises OSError (`ssl.SSLError` is one) and EOFError."""
@@ -116,14 +119,14 @@ class TLSStream:
 
 
 async def handshake(
-    trace: Trace, stream: Stream, server_name: str, *, authorities: Authorities, hop: int = 0
+    trace: Trace, stream: Stream, server_name: str, *, authorities: Authorities, hop: int = 0, alpn: str = HTTP
 ) -> TLSStream | None:
     """Handshake for a name (or an address, then without SNI), record it, and return the stream, or None.
 
     A completed handshake returns a stream whatever the certificate; who reads on must look at the record.
     """
     started = trace.now()
-    secured = TLSStream(stream, server_name, trace.limits.handshake_bytes)
+    secured = TLSStream(stream, server_name, trace.limits.handshake_bytes, alpn)
     failure: str | None = None
     alert = ""
     facts: dict[str, Any] = {}
@@ -173,4 +176,4 @@ def chain_of(tls: ssl.SSLObject) -> list[bytes]:
     if inner is not None:
         return [bytes(der) for der in inner()[:16]]
     found = tls._sslobj.get_unverified_chain() or []  # type: ignore[attr-defined]
-    return [ssl.PEM_cert_to_DER_cert(item.public_bytes()) for item in found[:16]]
+    return [bytes(item.public_bytes(_DER)) for item in found[:16]]

@@ -25,6 +25,7 @@ from monitor.judge.techniques import TECHNIQUES
 from monitor.judge.verdict import DOWN_CAUSES, INSUFFICIENT_CAUSES, OUTCOMES, Verdict
 from monitor.publish import server
 from monitor.publish.metrics import Metrics
+from monitor.publish.probe import Told
 from monitor.store import Store
 from probes.measurement import Measurement, VantageFacts
 from probes.tcp import TCPConnect
@@ -204,8 +205,10 @@ def families() -> list[Metric]:
         target="t", vantage="home", kind="blocked", after=now, before=now, detected_at=now, technique="tcp.refused",
         confidence=0.9, measurements=2,
     )  # fmt: skip
-    metrics.observe(measurement, Verdict(outcome="blocked", technique="tcp.refused"), [event])
-    return list(metrics.registry.collect())
+    verdict = Verdict(outcome="blocked", technique="tcp.refused")
+    metrics.observe(measurement, verdict, [event])
+    told = [f for f in Told(measurement, verdict, now).collect() if f.name.startswith("wallwatch_probe_")]
+    return [*metrics.registry.collect(), *told]
 
 
 def _described(metric: Metric) -> tuple[str, str, frozenset[str]]:

@@ -88,10 +88,14 @@ def _interfered(place: Place, rule: Rule, asked: dns.message.Message, true: byte
 
 
 def _forged(place: Place, rule: Rule, asked: dns.message.Message) -> Answer:
-    """A single record of the pool; from a pool without IPv6 a Teredo address, as seen in China until 2020."""
+    """A single record of the pool; from a pool without IPv6 a Teredo address, as seen in China until 2020.
+
+    An HTTPS record holds it as a hint.
+    """
     query_type = dns.rdatatype.to_text(asked.question[0].rdtype)
-    pool = zone.of_type(rule.forged, query_type)
+    pool, four = zone.of_type(rule.forged, query_type), zone.of_type(rule.forged, "A")
+    if query_type == "HTTPS" and four:
+        return Answer(text=f"1 . ipv4hint={place.censor.next_forged(four)}")
     if not pool and query_type == "AAAA":
-        four = zone.of_type(rule.forged, "A")
         pool = tuple(str(IPv6Address(_TEREDO | int(ip_address(a)))) for a in four)
     return Answer(addresses=(place.censor.next_forged(pool),) if pool else ())

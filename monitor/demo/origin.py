@@ -1,6 +1,7 @@
 """A site's own behaviour, from its TLS server to its pages; it does not know that anybody is in between."""
 
 import asyncio
+import struct
 
 import msgspec
 
@@ -10,6 +11,7 @@ from .opening import Opening, host_name
 from .world import Site, World
 from .zone import question, reply, truth
 
+_TLS_PORTS = (443, 853)
 _UNRECOGNIZED_NAME = bytes.fromhex("15030300020270")  # a fatal alert, RFC 6066 section 3
 
 
@@ -30,12 +32,14 @@ async def serve(world: World, visit: Visit, line: Line) -> None:
         return await line.reset()
     if site.behaviour == "silent":
         return await line.swallow()
-    if site.behaviour == "close" or (visit.opening.protocol == "tls") != (visit.port == 443):
+    if site.behaviour == "close" or (visit.opening.protocol == "tls") != (visit.port in _TLS_PORTS):
         return await line.end()
     line.rate = min(filter(None, (line.rate, site.rate)), default=0)
     if visit.opening.protocol == "tls":
         secured = await _secured(world, site, line, known=known)
-        if secured is not None:
+        if secured is not None and visit.port == 853:
+            await _resolve(world, visit.client, secured, line)
+        elif secured is not None:
             await answer(world, visit, secured, line, secure=True)
     else:
         await answer(world, visit, line, line, secure=False)
@@ -105,9 +109,28 @@ async def _secured(world: World, site: Site, line: Line, *, known: bool) -> Secu
 
 def _dns(world: World, client: str, request: Request) -> Reply:
     """An answer of RFC 8484, by POST."""
-    asked = question(request.body)
-    if asked is None:
+    wire = _truth(world, client, request.body)
+    if wire is None:
         return Reply(400, b"bad request")
-    message, name, query_type = asked
-    wire = reply(message, truth(world, name, query_type, client=client))
     return Reply(200, wire, (("Content-Type", "application/dns-message"),))
+
+
+async def _resolve(world: World, client: str, channel: Channel, line: Line) -> None:
+    """Answer questions behind their two-byte length (RFC 7858) until one is none."""
+    data = b""
+    while more := await channel.read():
+        data += more
+        while len(data) >= 2 and len(data) >= 2 + (length := struct.unpack_from("!H", data)[0]):
+            wire = _truth(world, client, data[2 : 2 + length])
+            if wire is None:
+                return await line.end()
+            data = data[2 + length :]
+            await channel.write(struct.pack("!H", len(wire)) + wire)
+
+
+def _truth(world: World, client: str, wire: bytes) -> bytes | None:
+    asked = question(wire)
+    if asked is None:
+        return None
+    message, name, query_type = asked
+    return reply(message, truth(world, name, query_type, client=client))

@@ -21,7 +21,8 @@ class Site(msgspec.Struct, frozen=True):
     (answered with CD=1).
     `http`: what port 80 does. `certificate`: `none` closes port 443. `redirect_to` sends all pages elsewhere.
     `unknown_name`: what its server does with an SNI, or the lack of one, that no site at the address has.
-    `pages`: bodies of other paths. `rate`: bytes per second, 0 for no limit. `doh`: answers at /dns-query.
+    `pages`: bodies of other paths. `rate`: bytes per second, 0 for no limit. `doh`: answers at /dns-query,
+    `dot`: on port 853 (RFC 7858).
     `per_client`: for a client's name the fields that are different toward it, such as `addresses` (geo-DNS).
     """
 
@@ -44,6 +45,7 @@ class Site(msgspec.Struct, frozen=True):
     wildcard: bool = False  # every name below resolves too
     unknown_name: Literal["default", "alert", "reset"] = "default"
     doh: bool = False
+    dot: bool = False
     per_client: Mapping[str, Mapping[str, Any]] = {}
 
     def seen_by(self, client: str) -> "Site":
@@ -62,7 +64,8 @@ class Site(msgspec.Struct, frozen=True):
 
     def door(self, port: int) -> Door:
         """What a connect to its address and port meets."""
-        served = (port == 80 and self.http != "closed") or (port == 443 and self.certificate != "none")
+        secure = self.certificate != "none" and (port == 443 or (port == 853 and self.dot))
+        served = secure or (port == 80 and self.http != "closed")
         if self.behaviour == "silent":
             return "silent"
         return "open" if served and self.behaviour != "down" else "closed"

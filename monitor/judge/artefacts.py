@@ -8,7 +8,7 @@ from probes.dns import Response
 
 from .finding import Finding
 from .observe import Answer, Case
-from .pages import is_blockpage
+from .pages import is_blockpage, proving
 
 NOERROR, NXDOMAIN = 0, 3  # DNS response codes, RFC 1035 section 4.1.1
 PROOF = 4.0  # log10 likelihood ratio given to an artefact
@@ -76,7 +76,7 @@ def _kind_of_forgery(case: Case, response: Response) -> str:
     addresses = _given(response)
     if any(is_bogon(a) for a in addresses):
         return "dns.injection.bogon"
-    if any(case.confirms(f) for a in addresses for f in case.fingerprints.match_address(a)):
+    if any(proving(case, case.fingerprints.match_address(a)) for a in addresses):
         return "dns.injection.blockpage"
     return "dns.injection.other" if addresses else "dns.injection"
 
@@ -93,7 +93,8 @@ def bogon_answer(case: Case) -> list[Finding]:
             continue
         given = case.reference.at(answer.hop).given | case.vouched_by_encrypted(answer.hop)
         bogons = [a for a in answer.addresses if is_bogon(a) and a not in given]
-        if bogons:
+        nowhere = bool(given) and all(is_bogon(a) for a in given)  # row 29: the zone itself leads nowhere
+        if bogons and not nowhere:
             found.append(
                 Finding(
                     technique="dns.injection.bogon", weight=PROOF,
@@ -113,7 +114,7 @@ def known_block_address(case: Case) -> list[Finding]:
             continue
         given = case.reference.at(answer.hop).given | case.vouched_by_encrypted(answer.hop)
         for address in answer.addresses:
-            names = [f.name for f in case.fingerprints.match_address(address) if case.confirms(f)]
+            names = [f.name for f in proving(case, case.fingerprints.match_address(address))]
             if names and address not in given:
                 found.append(
                     Finding(
@@ -163,7 +164,7 @@ def known_block_page(case: Case) -> list[Finding]:
     for seen in case.observations:
         if not is_blockpage(case, seen):
             continue
-        names = [f.name for f in case.matches(seen) if case.confirms(f)]
+        names = [f.name for f in proving(case, case.matches(seen))]
         if case.is_site(seen.address, seen.hop) is False and seen.hop == 0:
             technique = "dns.injection.blockpage"
         elif seen.hop > 0 or seen.location:

@@ -51,7 +51,7 @@ def resolver_is_bad(case: Case) -> bool:
 
 def _control_resolves(case: Case, hop: int) -> bool:
     view = case.reference.at(hop)
-    if view.addresses or case.vouched_by_encrypted(hop):
+    if view.addresses or any(not is_bogon(a) for a in case.vouched_by_encrypted(hop)):
         return True
     return hop > 0 and not view.good and bool(case.reference.at(0).pages)
 

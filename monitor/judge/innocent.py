@@ -77,13 +77,14 @@ def dnssec_fault(case: Case) -> list[Finding]:
 
 
 def bogon_everywhere(case: Case) -> list[Finding]:
-    """The control is given addresses, too, at which no site can be (row 29)."""
+    """The control is given only addresses at which no site can be, and the vantage such ones or none (row 29)."""
     view = case.reference.at(case.first.hop)
     told = [a for x in case.answers_at(case.first.hop) if x.plain for a in x.addresses]
-    if told and view.given and all(is_bogon(a) for a in (*told, *view.given)):
-        return [
-            Finding(cause="other", text=f"{case.first.name} has only bogon addresses ({told[0]}), for the control too")
-        ]
+    hidden = case.first.layer == "dns"  # many resolvers drop private addresses, against rebinding
+    if (told or hidden) and view.given and all(is_bogon(a) for a in (*told, *view.given)):
+        useless = (told or sorted(view.given))[0]
+        text = f"{case.first.name} has only bogon addresses ({useless}), for the control too"
+        return [Finding(cause="other", text=text)]
     return []
 
 
@@ -93,6 +94,8 @@ def certificate_bad_for_both(case: Case) -> list[Finding]:
     if seen is None or seen.certificate_failure is None:
         return []
     view = case.reference.at(seen.hop)
+    if not seen.hop and view.dns_failure in (NXDOMAIN, NO_ANSWER):
+        return []  # whose certificate it is does not matter where the site is dead (row 16)
     alike = seen.control_tls is not None and seen.control_tls.startswith("ssl_")
     by_page = (view.page_failure or "").startswith("ssl_")
     valid = any(e.tls for r in view.replies for e in r.endpoints)
@@ -120,10 +123,11 @@ def server_refuses(case: Case) -> list[Finding]:
     first, seen = case.first, case.first.seen
     if seen is None or not seen.got_page or is_blockpage(case, seen):
         return []
-    wall = is_false_positive(case, seen)
+    alike = any(same(case, seen, page) for page in case.reference.at(0).pages)
+    # A page that came well and is the site's own is no refusal because an unrated look-alike matches it.
+    wall = is_false_positive(case, seen, surely=seen.status < 400 and (alike or vouched(case, first)))
     if seen.status not in REFUSALS and seen.status < 500 and not wall:
         return []
-    alike = any(same(case, seen, page) for page in case.reference.at(0).pages)
     if not (vouched(case, first) or alike or (wall and case.is_site(seen.address, seen.hop) is not False)):
         return []
     cause = "server_refusal" if seen.status in REFUSALS or wall else "other"

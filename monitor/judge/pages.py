@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from blocklists import site_of
+from blocklists import Fingerprint, site_of
 from probes.measurement import ControlPage
 
 from .observe import Case, Observation, Try
@@ -45,6 +45,7 @@ COMMON_HEADERS = frozenset(
         "x-wallwatch-simulated",
     ]  # the last marks every page of the demo's world
 )
+SURE = 5  # of 10: what OONI gives a fingerprint that nobody rated; what is rated lower proves nothing alone
 _WORD = 5  # characters; OONI compares title words of at least five
 
 
@@ -135,9 +136,23 @@ def is_blockpage(case: Case, seen: Observation) -> bool:
         return False
     if seen.valid_tls and site_of(seen.name) == (case.measurement.site or site_of(case.host)):
         return False
-    return any(case.confirms(f) for f in case.matches(seen))
+    return bool(proving(case, case.matches(seen)))
 
 
-def is_false_positive(case: Case, seen: Observation) -> bool:
-    """A page known to be no censor's: a bot wall, a CDN's refusal."""
-    return any(f.scope == "fp" for f in case.matches(seen))
+def proving(case: Case, found: Sequence[Fingerprint]) -> list[Fingerprint]:
+    """Those of the fingerprints found together that prove a block: sure, of this country, of a scope that can.
+
+    A look-alike (`fp`) found beside them speaks against: only what is rated surer than it still proves.
+    """
+    doubt = max((f.confidence for f in found if f.scope == "fp"), default=0)
+    return [f for f in found if f.confidence >= SURE and f.confidence > doubt and case.confirms(f)]
+
+
+def is_false_positive(case: Case, seen: Observation, *, surely: bool = False) -> bool:
+    """A page known to be no censor's: a bot wall, a CDN's refusal; `surely`: so rated, not merely listed.
+
+    Lists hold look-alikes by the hundred that nobody rated, among them titles of ordinary sites.
+    """
+    found = case.matches(seen)
+    alike = [f for f in found if f.scope == "fp" and (f.confidence > SURE or not surely)]
+    return bool(alike) and not proving(case, found)

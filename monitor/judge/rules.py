@@ -11,7 +11,7 @@ from . import artefacts, differences, innocent
 from .finding import Finding
 from .observe import Case
 
-VERSION = 1
+VERSION = 2
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -70,5 +70,7 @@ Fired = tuple[Rule, Finding]
 
 
 def fire(case: Case, stage: str) -> list[Fired]:
-    """All findings of the rules of one stage."""
-    return [(rule, finding) for rule in RULES if rule.stage == stage for finding in rule.when(case)]
+    """All findings of the rules of one stage; the rules are asked once of each case."""
+    if stage not in case.fired:
+        case.fired[stage] = [(rule, f) for rule in RULES if rule.stage == stage for f in rule.when(case)]
+    return case.fired[stage]

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Iterable, Mapping
 
 import dns.exception
-import dns.message
 import msgspec
 
 from probes import address as addresses
@@ -11,6 +10,7 @@ from probes import dns as lookup
 from probes import failure as failures
 from probes.dns import DNSLookup, Response
 from probes.dns import Record as Answer
+from probes.message import Query
 from probes.ooni_values import (
     Record,
     address,
@@ -86,7 +86,8 @@ def _resolver(record: Record) -> tuple[str, str, str]:
     if engine in _SYSTEM or not asked:
         return "getaddrinfo", "system", ""
     if engine in ("doh", "doh3", "dot") or "://" in asked:
-        return "doh", asked if "://" in asked else f"{engine}://{asked}", ""
+        kind = "dot" if engine == "dot" else "doh"
+        return kind, asked if "://" in asked else f"{engine}://{asked}", ""
     where = endpoint(asked)
     engine = "tcp" if engine == "tcp" else "udp"
     return engine, f"{engine}://{asked}", f"{where[0]} {where[1]}" if where else ""
@@ -123,7 +124,7 @@ def _parsed(record: Record, at: float) -> Response | None:
     if len(wire) < 12:
         return None
     try:
-        asked = dns.message.make_query(_name(record), _type(record), id=int.from_bytes(wire[:2]))
+        asked = Query(_name(record), _type(record), id=int.from_bytes(wire[:2]))
         response = lookup.read(wire, asked, at)
     except (
         dns.exception.DNSException,

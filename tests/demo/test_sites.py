@@ -12,10 +12,11 @@ from probes.address import kind
 from probes.dns import DNSLookup
 from probes.tls import TLSHandshake
 
-from .scene import NEWS, NEWS_2, Scene, authorities_of, pages, scene
+from .scene import NEWS, NEWS_2, SITES, Scene, authorities_of, pages, scene
 
 AT = "198.51.100.7"
 DOH = "https://dns.example/dns-query?bootstrap=9.9.9.9"
+DOT = Site("dot.example", ("9.9.9.10",), dot=True, http="closed")
 
 
 def test_a_page_opens_from_dns_to_http() -> None:
@@ -26,6 +27,25 @@ def test_a_page_opens_from_dns_to_http() -> None:
             assert all(s.valid for s in trace.operations if isinstance(s, TLSHandshake))
             sealed = [s for s in trace.operations if isinstance(s, DNSLookup) and s.engine == "doh"]
             assert {s.query_type: s.failure for s in sealed} == {"A": None, "AAAA": "dns_no_answer"}
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize(
+    ("text", "failures"),
+    [
+        ("tls://dot.example?bootstrap=9.9.9.10", {"A": None, "AAAA": "dns_no_answer"}),
+        ("tls://dot.example", {"A": None, "AAAA": "dns_no_answer"}),
+        ("tls://dns.example", dict.fromkeys(("A", "AAAA"), "connection_refused")),  # it speaks HTTPS only
+        ("tls://9.9.9.10", dict.fromkeys(("A", "AAAA"), "ssl_invalid_hostname")),
+    ],
+)
+def test_a_resolver_over_tls(text: str, failures: dict[str, str | None]) -> None:
+    async def run() -> None:
+        async with scene(sites=[*SITES, DOT]) as here:
+            trace = await here.open("http://www.calm.test/", text)
+            sealed = [s for s in trace.operations if isinstance(s, DNSLookup) and s.engine == "dot"]
+            assert {s.query_type: s.failure for s in sealed} == failures
 
     asyncio.run(run())
 

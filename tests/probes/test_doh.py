@@ -72,6 +72,7 @@ def test_two_questions_over_one_connection(pki: TestAuthority, authorities: Auth
     assert 0 < four.responses[0].at <= six.responses[0].at < 2
     assert [text.split("\r\n")[0] for text in heads] == ["POST /dns-query HTTP/1.1"] * 2
     assert "Host: dns.example\r\n" in heads[0]
+    assert "Content-Length: 128\r\n" in heads[0]  # padded (RFC 8467)
     assert "Content-Type: application/dns-message" in heads[0]
 
 
@@ -214,6 +215,7 @@ def test_every_other_resolver_is_asked_and_doh_only_on_the_first_hop(
             assert sorted((op.engine, op.query_type, op.failure or "") for op in found) == [
                 ("doh", "A", ""), ("doh", "AAAA", "dns_no_answer"), ("udp", "A", ""), ("udp", "AAAA", "dns_no_answer"),
             ]  # fmt: skip
+            assert {op.engine for op in found if op.encrypted} == {"doh"}
             assert {op.resolver for op in found} == set(texts[1:])
             assert [op.engine for op in await all_others(here, authorities, *texts, hop=1)] == ["udp", "udp"]
 

@@ -1,32 +1,33 @@
 """Scenarios in which connections fail: by a censor, by the site, by the line."""
 
+import msgspec
+
 from monitor.demo.censor import Rule
 from monitor.demo.trouble import Trouble
+from probes.dns import DNSLookup
 from probes.failure import NOT_TRIED_RESIDUAL
 
 from .harness import Result, Scenario, default_site
 
 NAME = ("site.example",)
 ADDRESS = "93.184.215.34"
-DUAL = default_site(address=ADDRESS)
-TWO = default_site()
 SIX = "2606:2800:21f::34"
-
-
-def _dual(**fields: object) -> object:
-    import msgspec
-
-    return msgspec.structs.replace(default_site(**fields), addresses=(ADDRESS, SIX))
-
-
-def _pair() -> object:
-    import msgspec
-
-    return msgspec.structs.replace(default_site(), addresses=(ADDRESS, "93.184.215.35"))
+DUAL = msgspec.structs.replace(default_site(), addresses=(ADDRESS, SIX))
+PAIR = msgspec.structs.replace(default_site(), addresses=(ADDRESS, "93.184.215.35"))
 
 
 def _later_layer_is_tested(result: Result) -> None:
     assert {"dns.injection.other", "tls.reset"} <= set(result.verdict.techniques)
+
+
+def _clear_text_name(result: Result) -> None:
+    assert "clear text (SNI)" in result.verdict.reason
+    lookups = [op for op in result.measurement.operations if isinstance(op, DNSLookup) and op.query_type == "HTTPS"]
+    assert any(op.responses and op.responses[0].records for op in lookups)
+
+
+def _six_is_cut(result: Result) -> None:
+    assert any(":" in getattr(op, "address", "") and op.failure for op in result.measurement.operations)
 
 
 def _skipped(result: Result) -> None:
@@ -83,16 +84,16 @@ SCENARIOS = (
     Scenario(name="a certificate for other names here only", outcome="likely_blocked", technique="tls.mitm",
              rule="tls.wrong_name_only_here",
              sites=(default_site(per_client={"inside": {"certificate": "wrong_name"}}),)),
-    Scenario(name="IPv6 is broken at the vantage", row=17, outcome="ok", sites=(_dual(),),
+    Scenario(name="IPv6 is broken at the vantage", row=17, outcome="ok", sites=(DUAL,),
              trouble=Trouble(ipv6="silent")),
-    Scenario(name="IPv6 is unreachable at the vantage", row=17, outcome="ok", sites=(_dual(),),
+    Scenario(name="IPv6 is unreachable at the vantage", row=17, outcome="ok", sites=(DUAL,),
              trouble=Trouble(ipv6="unreachable")),
     Scenario(name="one of the site's own addresses is cut off", outcome="impaired", technique="tcp.timeout",
-             sites=(_pair(),), rules=(Rule(kind="tcp_blackhole", addresses=("93.184.215.35",)),)),
+             sites=(PAIR,), rules=(Rule(kind="tcp_blackhole", addresses=("93.184.215.35",)),)),
     Scenario(name="the site's first address is cut off, the second answers", outcome="impaired",
-             technique="tcp.timeout", sites=(_pair(),), rules=(Rule(kind="tcp_blackhole", addresses=(ADDRESS,)),)),
+             technique="tcp.timeout", sites=(PAIR,), rules=(Rule(kind="tcp_blackhole", addresses=(ADDRESS,)),)),
     Scenario(name="one of the site's own addresses is down for everybody", outcome="ok",
-             sites=(_pair(), default_site("dead.example", "93.184.215.36"))),
+             sites=(PAIR, default_site("dead.example", "93.184.215.36"))),
     Scenario(name="two sites on one address, the neighbour was blocked just now", row=22, outcome="insufficient",
              cause="residual", rule="insufficient.residual", url="https://neighbour.example/",
              sites=(default_site(), default_site("neighbour.example", ADDRESS)), before=("https://site.example/",),
@@ -123,4 +124,29 @@ SCENARIOS = (
     Scenario(name="the clock is one minute off", outcome="ok", ahead=60.0),
     Scenario(name="the control completes the name elsewhere only", row=14, outcome="down", cause="other",
              sites=(default_site(behaviour="close"),)),
+    Scenario(name="encrypted hello is offered, and the name in clear text is reset", row=4, outcome="likely_blocked",
+             technique="tls.reset", check=_clear_text_name, rules=(Rule(kind="tls_reset", names=NAME),),
+             sites=(default_site(https_record='1 . alpn="h2" ech="AEn+DQBFKwAgACABWIHUGj4u+PIggYXcR5JF0gYk3dCRioBW8uJq9H4mKAAIAAEAAQABAANAEnB1YmxpYy50bHMtZWNoLmRldgAA"'),)),
+    Scenario(name="a server that refuses this name to everybody at the address given here", row=14,
+             outcome="insufficient", cause="ambiguous",
+             sites=(default_site(), default_site("edge.example", "151.101.1.69", behaviour="reset")),
+             rules=(Rule(kind="dns_forge", names=NAME, forged=("151.101.1.69",), follows=False, query_types=("A",)),
+                    Rule(kind="dns_empty", names=NAME, query_types=("AAAA",)))),
+    Scenario(name="the address given here is another than the control's, and only here it is reset", row=14,
+             outcome="likely_blocked", technique="tls.reset", rules=(Rule(kind="tls_reset", names=NAME),),
+             sites=(default_site(address="151.101.1.69", per_client={"inside": {"addresses": ("23.53.112.99",)}}),)),
+    Scenario(name="IPv6 works at the vantage, and the site's is cut off", row=17, outcome="ok", check=_six_is_cut,
+             sites=(DUAL,), rules=(Rule(kind="tcp_blackhole", addresses=(SIX,)),)),
+    Scenario(name="IPv6 is broken at the vantage, and IPv4 is reset", row=17, outcome="likely_blocked",
+             technique="tls.reset", sites=(DUAL,), trouble=Trouble(ipv6="silent"),
+             rules=(Rule(kind="tls_reset", names=NAME),)),
+    Scenario(name="a known-blocked site after its block was lifted", row=20, outcome="ok",
+             rule="ok.valid_certificate", before=("https://site.example/",), lifted=True,
+             rules=(Rule(kind="tls_reset", names=NAME),)),
+    Scenario(name="the neighbour after the block was lifted and the address has rested", row=22, outcome="ok",
+             url="https://neighbour.example/", before=("https://site.example/",), lifted=True,
+             sites=(default_site(), default_site("neighbour.example", ADDRESS)),
+             rules=(Rule(kind="tls_reset", names=NAME),)),
+    Scenario(name="one control name fails too", row=24, outcome="likely_blocked", technique="tls.reset",
+             rules=(Rule(kind="tls_reset", names=(*NAME, "control-a.example")),)),
 )  # fmt: skip

@@ -3,31 +3,53 @@
 from monitor.demo.censor import Rule
 from monitor.demo.trouble import Trouble
 from monitor.demo.world import Site
+from probes.dns import DNSLookup
+from probes.tcp import TCPConnect
 
 from .harness import Result, Scenario, default_site
 
 NAME = ("site.example",)
 FORGED = ("31.13.94.37", "104.244.43.128", "162.125.2.5")
 CDN = default_site(address="151.101.1.69", per_client={"inside": {"addresses": ("23.53.112.99",)}})
+EDGES = ("23.53.112.99", "23.53.112.100")
 PLAIN = default_site(http="serve", certificate="none")
+OWN_EDGE = default_site(per_client={"elsewhere": {"addresses": ("31.13.94.37",)}})  # it answers there for its name
+HINTED = default_site(https_record='1 . alpn="h2" ipv4hint=93.184.215.99')
 GEO_PLAIN = default_site(
     http="serve", certificate="none", address="151.101.1.69", per_client={"inside": {"addresses": ("23.53.112.99",)}}
 )
 
 
+def _lookups(result: Result, query_type: str) -> list[DNSLookup]:
+    found = (op for op in result.measurement.operations if isinstance(op, DNSLookup))
+    return [op for op in found if op.query_type == query_type]
+
+
+def _dialled(result: Result) -> set[str]:
+    """The addresses that a connect was made to."""
+    connects = (op for op in result.measurement.operations if isinstance(op, TCPConnect))
+    return {op.address for op in connects if not (op.failure or "").startswith("not_tried")}
+
+
 def _one_stranger_dialled(result: Result) -> None:
-    dialled = {op.address for op in result.measurement.operations if type(op).__name__ == "TCPConnect"}
-    assert len(dialled & set(FORGED)) <= 1
+    assert len(_dialled(result) & set(FORGED)) <= 1
+
+
+def _both_edges_dialled(result: Result) -> None:
+    assert _dialled(result) >= set(EDGES)
 
 
 def _all_answers_kept(result: Result) -> None:
-    lookups = [op for op in result.measurement.operations if getattr(op, "query_type", "") == "A"]
-    assert any(len(op.responses) >= 2 for op in lookups)
+    assert any(len(op.responses) >= 2 for op in _lookups(result, "A"))
 
 
 def _nothing_dialled(result: Result) -> None:
-    assert not [op for op in result.measurement.operations if getattr(op, "address", "").startswith("127.")
-                and op.failure is None]  # fmt: skip
+    assert not {a for a in _dialled(result) if a.startswith(("127.", "10."))}
+
+
+def _hint_kept(result: Result) -> None:
+    hints = {r.hints() for op in _lookups(result, "HTTPS") for r in op.responses}
+    assert ("93.184.215.99",) in hints
 
 
 def _cd_asked(result: Result) -> None:
@@ -58,6 +80,10 @@ SCENARIOS = (
                     Rule(kind="dns_empty", names=NAME, query_types=("AAAA",))), check=_nothing_dialled),
     Scenario(name="loopback for everybody", row=29, outcome="down", cause="other", rule="down.bogon_everywhere",
              sites=(default_site(address="127.0.0.1"),), check=_nothing_dialled),
+    Scenario(name="loopback for everybody, another useless address here", row=29, outcome="down", cause="other",
+             rule="down.bogon_everywhere", sites=(default_site(address="127.0.0.1"),), check=_nothing_dialled,
+             rules=(Rule(kind="dns_forge", names=NAME, forged=("0.0.0.0",), follows=False, query_types=("A",)),
+                    Rule(kind="dns_empty", names=NAME, query_types=("AAAA",)))),
     Scenario(name="a known block address", outcome="blocked", technique="dns.injection.blockpage",
              rule="dns.known_block_address", country="ID",
              rules=(Rule(kind="dns_forge", names=NAME, forged=("36.86.63.185",), follows=False, query_types=("A",)),
@@ -81,7 +107,7 @@ SCENARIOS = (
              rules=(Rule(kind="dns_refused", names=NAME),)),
     Scenario(name="no answer at all here, twice a minute apart", row=12, outcome="likely_blocked",
              technique="dns.timeout", rules=(Rule(kind="dns_timeout", names=NAME, addresses=("185.12.64.0/24",)),)),
-    Scenario(name="a resolver that fails for control names too", outcome="insufficient",
+    Scenario(name="a resolver that fails for control names too", outcome="insufficient", cause="offline",
              rules=(Rule(kind="dns_servfail", names=("example",), addresses=("185.12.64.0/24",)),)),
     Scenario(name="geo-DNS: disjoint addresses, each with a valid certificate", row=2, outcome="ok",
              rule="ok.valid_certificate", sites=(CDN,)),
@@ -108,7 +134,7 @@ SCENARIOS = (
     Scenario(name="the helper's own resolver is poisoned", row=7, outcome="ok",
              helper_rules=(Rule(kind="dns_forge", names=NAME, forged=("31.13.94.37",), follows=False),)),
     Scenario(name="a helper that is poisoned cannot make a plain site blocked", row=7, outcome="insufficient",
-             url="http://site.example/", sites=(PLAIN,),
+             cause="ambiguous", url="http://site.example/", sites=(PLAIN,),
              helper_rules=(Rule(kind="dns_forge", names=NAME, forged=("31.13.94.37",), follows=False),)),
     Scenario(name="wildcard advertising on a dead domain", row=16, outcome="down", cause="dead", rule="down.dead_domain",
              url="http://site.example/",
@@ -116,4 +142,38 @@ SCENARIOS = (
                                  per_client={"inside": {"behaviour": "normal", "body": b"<title>Buy it</title>"}}),)),
     Scenario(name="an encrypted resolver reaches the site, the plain client does not", outcome="likely_blocked",
              technique="dns.nxdomain", rules=(Rule(kind="dns_nxdomain", names=NAME, addresses=("185.12.64.0/24",)),)),
+    Scenario(name="a forged answer whose address serves the site's certificate", row=1, outcome="impaired",
+             technique="dns.injection.other", rule="dns.two_answers", sites=(OWN_EDGE,),
+             rules=(Rule(kind="dns_forge", names=NAME, forged=("31.13.94.37",), query_types=("A",)),)),
+    Scenario(name="the same address given once, by the site's own DNS", row=1, outcome="ok",
+             rule="ok.valid_certificate", sites=(default_site(per_client={"inside": {"addresses": ("31.13.94.37",)}}),)),
+    Scenario(name="several addresses that nobody else is given, each with the site's certificate", row=23, outcome="ok",
+             rule="ok.valid_certificate", check=_both_edges_dialled,
+             sites=(default_site(per_client={"inside": {"addresses": EDGES}}),)),
+    Scenario(name="an HTTPS record whose hints are not the A records", row=4, outcome="ok", sites=(HINTED,),
+             check=_hint_kept),
+    Scenario(name="a forged HTTPS record before the true one", row=4, outcome="impaired",
+             technique="dns.injection.other", rule="dns.two_answers", sites=(HINTED,), check=_hint_kept,
+             rules=(Rule(kind="dns_forge", names=NAME, forged=FORGED, query_types=("HTTPS",)),)),
+    Scenario(name="the same HTTPS record twice", row=4, outcome="ok", sites=(HINTED,),
+             rules=(Rule(kind="dns_second", names=NAME, query_types=("HTTPS",)),)),
+    Scenario(name="a public resolver refuses, the plain client's answers", row=12, outcome="ok",
+             rules=(Rule(kind="dns_refused", names=NAME, addresses=("8.8.8.8",)),)),
+    Scenario(name="a forged answer for a dead domain, then NXDOMAIN", row=16, outcome="blocked",
+             technique="dns.injection.other", rule="dns.two_answers",
+             sites=(Site("site.example", behaviour="dns_dead"),),
+             rules=(Rule(kind="dns_forge", names=NAME, forged=FORGED, query_types=("A",)),)),
+    Scenario(name="a forged answer alone for a dead domain", row=16, outcome="down", cause="dead",
+             rule="down.dead_domain",
+             sites=(Site("site.example", behaviour="dns_dead"), default_site("stranger.example", "31.13.94.37")),
+             rules=(Rule(kind="dns_forge", names=NAME, forged=("31.13.94.37",), follows=False, query_types=("A",)),)),
+    Scenario(name="a private address for everybody, and a resolver that hides such", row=29, outcome="down",
+             cause="other", rule="down.bogon_everywhere", sites=(default_site(address="10.1.2.3"),), check=_nothing_dialled,
+             rules=(Rule(kind="dns_empty", names=NAME, addresses=("185.12.64.0/24",)),)),
+    Scenario(name="a resolver that hides a private address, and DNS over HTTPS for a control", row=29,
+             outcome="insufficient", cause="no_control", sites=(default_site(address="10.1.2.3"),), no_helpers=True,
+             rules=(Rule(kind="dns_empty", names=NAME, addresses=("185.12.64.0/24",)),)),
+    Scenario(name="port 53 is intercepted, and this name answered falsely", row=28, outcome="blocked",
+             technique="dns.injection.other", trouble=Trouble(intercepted_dns=True),
+             rules=(Rule(kind="dns_forge", names=NAME, forged=FORGED),)),
 )  # fmt: skip

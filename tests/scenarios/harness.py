@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import aiohttp
 import msgspec
@@ -31,6 +32,7 @@ from probes.trace import Limits
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMITS = Limits(timeout=0.6, dns_timeout=0.5, listen=0.2)
+REST = timedelta(minutes=4)  # shorter than the real one: the clock that skips it must not seem wrong
 RESOLVERS = ("system", "udp://8.8.8.8:53", "https://dns.example/dns-query?bootstrap=9.9.9.9")
 CONTROL_NAMES = ("control-a.example", "control-b.example", "control-c.example", "control-d.example")
 FINGERPRINTS = load_fingerprints(sorted((ROOT / "blocklists").glob("fingerprints_*.csv")))
@@ -56,8 +58,8 @@ class QuickClock(Clock):
             await super().sleep(seconds)
 
 
-def default_site(name: str = "site.example", address: str = "93.184.215.34", **fields: object) -> Site:
-    """A site with a page of its own."""
+def default_site(name: str = "site.example", address: str = "93.184.215.34", **fields: Any) -> Site:
+    """A site with a page of its own; `fields` are those of `Site`."""
     body = page(f"The page of {name}", seed=name.replace(".", "-"))
     headers = (("X-Site-Edge", "hit"),)
     return msgspec.structs.replace(
@@ -88,10 +90,12 @@ class Scenario(msgspec.Struct, kw_only=True):
     country: str = "CN"
     ahead: float = 0.0
     seed: int = 0
+    timeout: float = LIMITS.timeout  # seconds; more where what is measured is itself a matter of time
     expect: str = ""
     row: int = 0  # of judgement.md, where the scenario settles one
     check: Callable[[Result], None] | None = None
     before: tuple[str, ...] = ()  # URLs measured before, from the same vantage
+    lifted: bool = False  # the censor's rules end after them, and the addresses rest for long enough
 
 
 def play(scenario: Scenario) -> Result:
@@ -113,7 +117,8 @@ async def _play(scenario: Scenario) -> Result:
         helpers = [
             Helper(
                 SimulatedNetwork(world, f"helper-{n}", Censor(scenario.helper_rules), scenario.helper_trouble),
-                authorities, resolvers=parse_resolvers(["system"]), rate=1e6, burst=10**6, limits=LIMITS,
+                authorities, resolvers=parse_resolvers(["system"]), rate=1e6, burst=10**6,
+                limits=msgspec.structs.replace(LIMITS, timeout=scenario.timeout),
             )
             for n in range(0 if scenario.no_helpers else scenario.helpers)
         ]  # fmt: skip
@@ -140,27 +145,30 @@ def _authorities(world: World) -> Authorities:
 async def _measure(
     scenario: Scenario, world: World, authorities: Authorities, helpers: list[str], session: aiohttp.ClientSession
 ) -> Result:
-    clock = QuickClock(scenario.ahead)
+    clock, limits = QuickClock(scenario.ahead), msgspec.structs.replace(LIMITS, timeout=scenario.timeout)
+    network = SimulatedNetwork(world, "inside", Censor(scenario.rules, seed=scenario.seed), scenario.trouble)
     vantage = Vantage(
-        facts=VantageFacts(name="inside", country=scenario.country, simulated=True),
-        network=SimulatedNetwork(world, "inside", Censor(scenario.rules, seed=scenario.seed), scenario.trouble),
+        facts=VantageFacts(name="inside", country=scenario.country, simulated=True), network=network,
         resolvers=parse_resolvers(scenario.resolvers), egress="inside",
     )  # fmt: skip
     reference = Vantage(
         facts=VantageFacts(name="reference", simulated=True), network=SimulatedNetwork(world, "reference"),
         resolvers=parse_resolvers(["system"]), egress="reference",
     )  # fmt: skip
-    referee = Referee(reference, authorities=authorities, limits=LIMITS, clock=clock) if scenario.reference else None
+    referee = Referee(reference, authorities=authorities, limits=limits, clock=clock) if scenario.reference else None
     controls = [target_of(f"https://{name}/", category="CTRL") for name in CONTROL_NAMES]
     collector = Collector(
         authorities=authorities, control=Control(helpers=helpers, session=session, clock=clock, referee=referee),
         tester=SelfTester(names=controls, empty=["http://empty.example/"], authorities=authorities, limits=LIMITS, clock=clock),
-        residual=Residual(clock), fingerprints=FINGERPRINTS, limits=LIMITS, clock=clock, retries=3, simulated=True,
+        residual=Residual(clock, rest=REST), fingerprints=FINGERPRINTS, limits=limits, clock=clock, retries=3, simulated=True,
     )  # fmt: skip
     for url in scenario.before:
         await collector.measure(target_of(url), vantage)
+    if scenario.lifted:
+        network.censor.rules.clear()
+        await clock.sleep(REST.total_seconds())
     notes = f"expect={scenario.expect}" if scenario.expect else ""
     return await collector.measure(target_of(scenario.url, notes=notes), vantage)
 
 
-__all__ = ["LIMITS", "ROOT", "Scenario", "Target", "default_site", "load", "play", "world_of"]
+__all__ = ["LIMITS", "ROOT", "Result", "Scenario", "Target", "default_site", "load", "play", "world_of"]

@@ -1,22 +1,46 @@
 """Every scenario, end to end: simulated Internet, real probes, real helper, real rules."""
 
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
 import pytest
 
+from monitor.collect.collect import Result
 from monitor.judge.rules import RULES
 
-from . import connection_scenarios, dns_scenarios, page_scenarios
+from . import connection_scenarios, dns_scenarios, encrypted_scenarios, page_scenarios
 from .harness import Scenario, play
 
-SCENARIOS = (*dns_scenarios.SCENARIOS, *connection_scenarios.SCENARIOS, *page_scenarios.SCENARIOS)
+FILES = (dns_scenarios, encrypted_scenarios, connection_scenarios, page_scenarios)
+SCENARIOS = tuple(scenario for file in FILES for scenario in file.SCENARIOS)
+AT_ONCE = 3
+ROWS = 30  # of the page of tricky situations, which docs/rules.md tells again
+LATER = {  # rows that no measurement without further experiments can settle, and why
+    13: "needs the differential with an innocuous name",
+    18: "needs QUIC and neutral listeners",
+    21: "needs the self-test of the egress",
+    25: "is about the events of many targets at once",
+    30: "needs QUIC",
+}
+
+
+@pytest.fixture(scope="module")
+def played(request: pytest.FixtureRequest) -> Iterator[dict[str, Future[Result]]]:
+    """The scenarios that were chosen, some at once: each waits for nine tenths of its time."""
+    chosen = {item.name for item in request.session.items if item.path == request.path}
+    wanted = [s for s in SCENARIOS if f"test_scenario[{s.name}]" in chosen]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        yield {scenario.name: pool.submit(play, scenario) for scenario in wanted}
+        pool.shutdown(cancel_futures=True)
 
 
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda s: s.name)
-def test_scenario(scenario: Scenario) -> None:
-    result = play(scenario)
+def test_scenario(scenario: Scenario, played: dict[str, Future[Result]]) -> None:
+    result = played[scenario.name].result()
     verdict = result.verdict
-    assert (verdict.outcome, verdict.technique, verdict.cause) == (
-        scenario.outcome, scenario.technique, scenario.cause or verdict.cause,
-    ), verdict  # fmt: skip
+    found = (verdict.outcome, verdict.technique, verdict.cause)
+    assert found == (scenario.outcome, scenario.technique, scenario.cause), verdict
+    assert scenario.techniques is None or verdict.techniques == scenario.techniques, verdict
     assert not scenario.rule or scenario.rule in verdict.rules, verdict
     if scenario.check is not None:
         scenario.check(result)
@@ -33,3 +57,18 @@ def test_every_rule_has_a_scenario_that_fires_it() -> None:
     known = {rule.id for rule in RULES}
     assert named - {""} <= known
     assert known <= named
+
+
+def test_every_row_of_the_tricky_situations_has_a_scenario() -> None:
+    settled = {s.row for s in SCENARIOS} - {0}
+    assert settled <= set(range(1, ROWS + 1))
+    assert not settled & set(LATER)
+    assert settled | set(LATER) == set(range(1, ROWS + 1))
+
+
+def test_a_row_with_a_block_has_an_innocent_twin_or_a_near_miss() -> None:
+    """Where a row is ever called blocked, a scenario beside it must show what is not."""
+    for row in {s.row for s in SCENARIOS} - {0}:
+        outcomes = {s.outcome for s in SCENARIOS if s.row == row}
+        assert outcomes != {"blocked"}, row
+        assert not outcomes & {"blocked", "likely_blocked"} or len(outcomes) > 1, row
