@@ -5,6 +5,7 @@
     judging       measurements judged a second
     storing       measurements stored a second
     stalled       memory of 1,000 stalled handshakes, and how much an endless peer is listened to
+    page          how long a target's page takes over a year of hourly measurements
 
     row           what a benchmark returns
     places        names and addresses of the sites, and the network that leads to them

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import judging, measurement, round, stalled, storing
+from . import judging, measurement, page, round, stalled, storing
 from .row import Row
 from .world import ROOT
 
@@ -20,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     judging.NAME: judging.run,
     storing.NAME: storing.run,
     stalled.NAME: stalled.run,
+    page.NAME: page.run,
 }
 
 

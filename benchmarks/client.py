@@ -13,7 +13,9 @@ from monitor.collect.collect import Collector, Result
 from monitor.collect.control import Control
 from monitor.collect.residual import Residual
 from monitor.collect.self_test import SelfTester
+from monitor.collect.slots import Slots
 from monitor.collect.vantage import Vantage
+from monitor.garbage import look_seldom
 from monitor.store import Store
 from probes.certificate import Authorities
 from probes.clock import Clock
@@ -81,6 +83,7 @@ async def client(servers: Servers, *, width: int = WIDTH, limits: Limits = QUICK
             collector = Collector(
                 authorities=authorities, control=Control(helpers=[servers.helper], session=session, clock=clock),
                 tester=tester, residual=Residual(clock, store.set_residual), fingerprints=fingerprints(),
-                limits=limits, clock=clock, slots=asyncio.Semaphore(width),
+                limits=limits, clock=clock, slots=Slots(width),
             )  # fmt: skip
+            look_seldom()  # as `wallwatch run` does
             yield Client(collector, vantage, store)

@@ -15,12 +15,17 @@ from .measurement import samples
 from .row import Row
 
 NAME = "judging"
-_SAMPLES, _RUNS, _SECONDS = 48, 3, 1.5
+_SAMPLES, _RUNS, _SECONDS = 48, 3, 1.0
 
 
 def run() -> list[Row]:
-    """Judged a second: from memory, and from the record's JSON on."""
-    known, kept = fingerprints(), [result.measurement for result in samples(_SAMPLES)]
+    """Judged a second, from memory and from the record's JSON on: clean measurements, and such with a second look."""
+    once = [result.measurement for result in samples(_SAMPLES)]
+    return [*_judged(once, "clean"), *_judged([_twice(m) for m in once], "looked at twice", "≥ 3,000")]
+
+
+def _judged(kept: list[Measurement], what: str, promise: str = "") -> list[Row]:
+    known = fingerprints()
     texts = [_text(measurement) for measurement in kept]
     decoder = msgspec.json.Decoder(Measurement)
     size = statistics.median(len(text) for text in texts)
@@ -35,10 +40,21 @@ def run() -> list[Row]:
         assert analyze(read, known).outcome == "ok"
 
     return [
-        Row(NAME, f"median own sample: JSON of the record (its page of {page:,.0f} bytes beside it)", size, "bytes"),
-        Row(NAME, "judged a second and core, in memory", _rate(judge), "1/s", "≥ 3,000"),
+        Row(NAME, f"median sample, {what}: JSON of the record (a page of {page:,.0f} bytes beside it)", size, "bytes"),
+        Row(NAME, "judged a second and core, in memory", _rate(judge), "1/s", promise),
         Row(NAME, "judged a second and core, decoded from JSON", _rate(decode_and_judge), "1/s"),
     ]
+
+
+def _twice(measurement: Measurement) -> Measurement:
+    """The same with a further try and the control's word on it: a record of 10 KB."""
+    again = [msgspec.structs.replace(op, attempt=1) for op in measurement.operations]
+    again = [msgspec.structs.replace(op, flow=op.flow + 100) if hasattr(op, "flow") else op for op in again]
+    replies = [msgspec.structs.replace(reply, attempt=1) for reply in measurement.control]
+    made: Measurement = msgspec.structs.replace(
+        measurement, operations=(*measurement.operations, *again), control=(*measurement.control, *replies)
+    )
+    return made
 
 
 def _text(measurement: Measurement) -> bytes:

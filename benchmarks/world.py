@@ -21,6 +21,7 @@ from cryptography.hazmat.primitives import serialization
 
 from monitor.collect.helper import Helper
 from monitor.demo.pki import Authority
+from monitor.garbage import look_seldom
 from probes.certificate import Authorities
 from probes.resolvers import parse_resolvers
 from probes.trace import Limits
@@ -30,6 +31,7 @@ from .places import DOH_NAME, ZONE, MappedNetwork, Ports, addresses
 ROOT = Path(__file__).resolve().parent.parent
 _LONGEST = 600.0  # seconds that a server lives, whatever happens to who started it
 _PAGE_BYTES = 16 * 1024
+_WORDS = " ".join(f"{n} and more of the text of this page" for n in range(500)).encode()
 _FLOOD = 16 * 1024 * 1024  # bytes sent to one client
 _RECORD = 16 * 1024  # bytes, the most that a TLS record holds
 _A, _AAAA, _HTTPS = 1, 28, 65
@@ -53,7 +55,7 @@ class Servers(msgspec.Struct, frozen=True):
 
 
 @contextmanager
-def world(*, helper_deadline: float = 15.0) -> Iterator[Servers]:
+def world(*, helper_deadline: float = 10.0) -> Iterator[Servers]:
     """Start servers and helper in two processes, and end them. `helper_deadline` is in seconds."""
     with tempfile.TemporaryDirectory(prefix="wallwatch-bench-") as folder, _process("servers", folder) as told:
         ports = msgspec.convert(told, Ports)
@@ -122,8 +124,7 @@ def _reply(path: str, name: str, body: bytes) -> bytes:
     if path == "/generate_204":
         return b"HTTP/1.1 204 No Content\r\n\r\n"
     text = f"<!doctype html><title>The page of {name}</title><p>".encode()
-    words = " ".join(f"{name}-{n} and more of the text of this page" for n in range(400)).encode()
-    return _http("200 OK", "text/html; charset=utf-8", (text + words)[:_PAGE_BYTES])
+    return _http("200 OK", "text/html; charset=utf-8", (text + _WORDS)[:_PAGE_BYTES])
 
 
 def _http(status: str, kind: str, body: bytes) -> bytes:
@@ -200,6 +201,7 @@ async def _help(folder: Path, ports: Ports, deadline: float) -> None:
         MappedNetwork(ports), Authorities(folder / "root.pem"), resolvers=parse_resolvers(["system"]),
         rate=1e6, burst=10**6, limits=Limits(timeout=deadline, dns_timeout=4.0, listen=0.0),
     )  # fmt: skip
+    look_seldom()  # as `wallwatch helper` does
     await helper.start(("127.0.0.1", 0))
     await _until_the_end({"helper": helper.port})
 

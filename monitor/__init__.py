@@ -7,6 +7,7 @@
     publish/      who reads it: metrics, pages, API, the printed account
     demo/         the simulated Internet, its censor, and the story that `wallwatch demo` plays
     engine        what makes measurements, made from a configuration
+    garbage       how often Python looks for garbage in cycles
     service       wires all of it together; nothing else does
     cli           the command `wallwatch`
 

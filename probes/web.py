@@ -1,13 +1,16 @@
 """A page as a user would open it: DNS, TCP, TLS and HTTP as steps of their own, and every redirect from DNS up.
 
-The plain client's first address is dialled at once. What the control knows comes a moment later and decides which
-other addresses are dialled beside it, so that a later layer is tested even where DNS lies.
+The plain client's first address is dialled at once, and its others as soon as an encrypted resolver vouches for them.
+What the control knows comes later and decides which further addresses are dialled, so that a later layer is tested even
+where DNS lies.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, nullcontext
 from http.cookies import CookieError, SimpleCookie
+from itertools import takewhile
+from typing import Any
 
 import msgspec
 
@@ -30,6 +33,10 @@ async def _no_advice(_url: URL, _addresses: list[str], _hop: int) -> frozenset[s
     return frozenset()
 
 
+async def _no_return() -> None:
+    return None
+
+
 def _no_gate(_address: str) -> AbstractAsyncContextManager[None]:
     return nullcontext()
 
@@ -40,6 +47,7 @@ class Plan(msgspec.Struct, kw_only=True):
     `advise(url, addresses, hop)` tells the control what was found and gives the addresses that it vouches for.
     `refuse(address, port)` gives a `not_tried: …` for a contact that must not be made, else an empty string.
     `gate(address)` is entered around each contact, so that nobody is contacted by many at once.
+    `leave()` is called while only the control is waited for, and `back()` awaited before anybody is contacted again.
     `vouched`: addresses known to be the site's; `again`: addresses to dial whatever DNS says (retries).
     """
 
@@ -49,6 +57,8 @@ class Plan(msgspec.Struct, kw_only=True):
     advise: Advise = _no_advice
     refuse: Callable[[str, int], str] = lambda _address, _port: ""
     gate: Callable[[str], AbstractAsyncContextManager[None]] = _no_gate
+    leave: Callable[[], None] = lambda: None
+    back: Callable[[], Awaitable[None]] = _no_return
     vouched: frozenset[str] = frozenset()
     again: tuple[str, ...] = ()
     met: set[str] = msgspec.field(default_factory=set)  # dialled before, in any attempt
@@ -65,6 +75,7 @@ async def open_page(trace: Trace, url: URL, plan: Plan) -> None:
         if (str(url), cookie) in seen:
             break
         seen.add((str(url), cookie))
+        await plan.back()
         page = await _Hop(trace, url, plan, hop, cookie=cookie, referer=referer).run()
         if page is None or page.failure or not page.location:
             return
@@ -120,8 +131,12 @@ class _Hop:
             begun = [group.create_task(self._contact(address, plain)) for address in first]
             await others
             known = list(dict.fromkeys([*plain, *self._answers(), *self._again]))
-            advised = await self.plan.advise(self.url, known, self.hop)
-            vouched = advised | self._vouched | self._vouched_by_doh()
+            early = self._early(plain, known, first)
+            self.plan.met.update(early)
+            begun += [group.create_task(self._contact(address, plain)) for address in early]
+            first += early
+            advised = await self._advice(known, begun)
+            vouched = advised | self._vouched | self._vouched_by_encrypted()
             # An address of a private network is contacted only where the site is known to be elsewhere (row 29): then
             # it may hold a block page. Otherwise it is the site's own mistake, or somebody who sends us into our LAN.
             self._public = any(not is_bogon(a) for a in vouched)
@@ -129,10 +144,32 @@ class _Hop:
             chosen = [a for a in dict.fromkeys([*chosen, *self._again]) if a not in first]
             if not vouched >= set(chosen):
                 await asyncio.wait(begun) if begun else None
-            for address in self._allowed(chosen, vouched, first):
+            allowed = self._allowed(chosen, vouched, first)
+            if allowed:
+                await self.plan.back()
+            for address in allowed:
                 self.plan.met.add(address)
                 group.create_task(self._contact(address, plain, extra=address not in plain))
         return self._page
+
+    def _early(self, plain: list[str], known: list[str], first: list[str]) -> list[str]:
+        """The plain client's next addresses, as far as an encrypted resolver vouches for them: they need no advice."""
+        if first != plain[:1]:
+            return []
+        vouched = self._vouched_by_encrypted()
+        rest = [a for a in choose(plain, frozenset(), known) if a in plain and a not in first]
+        return list(takewhile(lambda a: a in vouched and not is_bogon(a), rest))
+
+    async def _advice(self, known: list[str], begun: list[asyncio.Task[None]]) -> frozenset[str]:
+        """What the control vouches for; once every contact has ended, waiting for it takes nobody's place."""
+        advice = asyncio.ensure_future(self.plan.advise(self.url, known, self.hop))
+        try:
+            await _first_or_all(advice, begun)
+            if not advice.done():
+                self.plan.leave()
+            return await advice
+        finally:
+            advice.cancel()
 
     async def _ask_system(self) -> list[str]:
         """The plain client's addresses, IPv4 first; those of getaddrinfo where its own lookups found none."""
@@ -163,8 +200,8 @@ class _Hop:
     def _answers(self) -> list[str]:
         return [address for lookup in self._lookups() for address in lookup.addresses()]
 
-    def _vouched_by_doh(self) -> frozenset[str]:
-        return frozenset(a for lookup in self._lookups() if lookup.engine == "doh" for a in lookup.addresses())
+    def _vouched_by_encrypted(self) -> frozenset[str]:
+        return frozenset(a for lookup in self._lookups() if lookup.encrypted for a in lookup.addresses())
 
     def _allowed(self, chosen: list[str], vouched: frozenset[str], first: list[str]) -> list[str]:
         """Strangers' addresses are left alone: of those that nobody vouches for one is dialled, further ones only
@@ -176,7 +213,7 @@ class _Hop:
 
     def _is_acquainted(self, address: str) -> bool:
         """In a further try a forged answer may lead to yet another stranger: at most one of them is dialled."""
-        known = self._vouched | self._vouched_by_doh() | frozenset(self._again) | self.plan.met
+        known = self._vouched | self._vouched_by_encrypted() | frozenset(self._again) | self.plan.met
         return self.trace.attempt == 0 or self.hop > 0 or address in known
 
     async def _contact(self, address: str, plain: list[str], *, extra: bool = False) -> None:
@@ -260,6 +297,13 @@ class _Hop:
         )  # fmt: skip
         if plain:
             self._page = page
+
+
+async def _first_or_all(advice: asyncio.Future[frozenset[str]], others: list[asyncio.Task[None]]) -> None:
+    """Wait until the advice is there or all others have ended."""
+    while not advice.done() and (running := [task for task in others if not task.done()]):
+        waited: list[asyncio.Future[Any]] = [advice, *running]
+        await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
 
 
 def choose(plain: list[str], control: frozenset[str], known: list[str]) -> list[str]:

@@ -1,7 +1,6 @@
 """One measurement: look, suspect, look again, judge. Facts come from `probes`, every decision from `judge`."""
 
 import secrets
-from contextlib import AbstractAsyncContextManager, nullcontext
 from datetime import datetime
 
 import msgspec
@@ -21,10 +20,13 @@ from probes.web import Plan, open_page
 from .control import Control
 from .gate import Gate
 from .residual import Residual
+from .seat import Seat
 from .self_test import SelfTester
+from .slots import Slots
 from .vantage import Vantage
 
 _SUSPICIOUS = frozenset({"ambiguous", "no_control", "control_failed"})
+_NO_LIMIT = 1 << 20  # slots, where nobody bounds them
 ROUNDS_APART = 61.0  # seconds between the two rounds that a resolver's refusal needs (judgement row 12)
 
 
@@ -49,13 +51,13 @@ class Collector:
         limits: Limits,
         clock: Clock,
         retries: int = 3,
-        slots: AbstractAsyncContextManager[object] | None = None,
+        slots: Slots | None = None,
         simulated: bool = False,
     ) -> None:
         self.authorities, self.control, self.tester = authorities, control, tester
         self.residual, self.fingerprints = residual, fingerprints
         self.limits, self.clock, self.retries = limits, clock, retries
-        self.slots: AbstractAsyncContextManager[object] = slots or nullcontext()
+        self.slots = slots or Slots(_NO_LIMIT)
         self.gate = Gate()
         self.simulated = simulated
 
@@ -81,7 +83,7 @@ class _Work:
         )  # fmt: skip
 
     async def run(self) -> Result:
-        async with self.c.slots:
+        async with self._seat():
             _at, test = await self.c.tester.test(self.vantage, since=self.c.clock.monotonic() - 300.0)
             self.tests.append(test)
             await open_page(self.trace, self.url, self.plan)
@@ -101,6 +103,11 @@ class _Work:
             await self._let_rest(case)
         return Result(case.measurement, verdict)
 
+    def _seat(self) -> Seat:
+        seat = Seat(self.c.slots)
+        self.plan.leave, self.plan.back = seat.leave, seat.back
+        return seat
+
     async def _look_again(self, suspicion: Suspicion, first: Case) -> None:
         """Further tries, the control before and after, and the vantage's own test at the end."""
         await self._ask_again(attempt=0)
@@ -110,7 +117,7 @@ class _Work:
             if suspicion.apart and attempt == max(1, self.c.retries - 1):
                 await self.c.clock.sleep(ROUNDS_APART)
             self.trace.attempt = attempt
-            async with self.c.slots:
+            async with self._seat():
                 await open_page(self.trace, self.url, self.plan)
         await self._ask_again(attempt=max(1, self.c.retries))
         await self._ask_about_hop(first, attempt=max(1, self.c.retries))

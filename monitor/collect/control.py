@@ -26,6 +26,7 @@ _TIMEOUT = 30.0  # seconds; OONI gives its helpers as long
 _REPLY = 2 * 1024 * 1024  # bytes
 _PATIENCE = 10  # seconds, the most that a busy helper may ask us to wait
 _ATTEMPTS = 4
+AT_ONCE = 60  # requests to one helper; ours looks at 64 at the same time, whoever asks
 _CHECKED = 3  # control names by which a helper is checked
 
 
@@ -46,6 +47,7 @@ class Control:
         self._clock = clock
         self._referee = referee
         self._on_failure = on_failure
+        self._doors = {helper: asyncio.Semaphore(AT_ONCE) for helper in helpers}
         self._shared: dict[tuple[str, str], tuple[float, ControlReply]] = {}
         self._turn = 0
         self.faults: dict[str, str] = {}  # helper -> why it is not used
@@ -132,7 +134,8 @@ class Control:
     async def _fetch(self, helper: str, url: URL, wanted: Sequence[str]) -> ControlReply:
         source = f"helper:{helper}"
         try:
-            body = await self._post(helper, msgspec.json.encode(request_of(url, wanted)))
+            async with self._doors[helper]:
+                body = await self._post(helper, msgspec.json.encode(request_of(url, wanted)))
             reply = read_reply(msgspec.json.decode(body), source=source, url=str(url))
         except (aiohttp.ClientError, OSError, TimeoutError) as error:
             reply = ControlReply(source=source, url=str(url), failure=type(error).__name__, dns_known=False)

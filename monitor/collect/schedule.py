@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import msgspec
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
-from apscheduler.triggers.interval import IntervalTrigger
+from apscheduler.triggers.base import BaseTrigger
 
 from blocklists import Target
 from probes.clock import Clock
@@ -24,6 +24,18 @@ from probes.clock import Clock
 _AGAIN = 3  # measurements of a target in one round, where its addresses had to rest
 Busy = dict[tuple[str, str], asyncio.Event]  # (target, vantage) under way -> set when it is stored
 _EPOCH, _US = datetime.fromtimestamp(0, UTC), timedelta(microseconds=1)
+
+
+class SlotTrigger(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types
+    """Fires when a slot begins, whenever it fired before. (IntervalTrigger counts from a first run that was put in.)"""
+
+    def __init__(self, every: float, begins: datetime) -> None:
+        self._every, self._begins = timedelta(seconds=every), begins
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        """The beginning of the first slot after the last time, or after now."""
+        passed = (previous_fire_time or now) - self._begins
+        return self._begins + (passed // self._every + 1) * self._every
 
 
 class Round(msgspec.Struct, frozen=True):
@@ -133,9 +145,7 @@ class Schedule:
         last = await self._memory.last_round(item.vantage, item.list_name)
         done = await self._memory.measured_since(item.vantage, current)
         due = last is None or last[0] < current or last[1] is None or bool(_left(item, done))
-        trigger = IntervalTrigger(
-            seconds=self._every, start_date=current + timedelta(seconds=self._every), timezone=UTC
-        )
+        trigger = SlotTrigger(self._every, current)
         identity = f"{item.vantage}\0{item.list_name}"
         self._vantage_of[identity] = item.vantage
         first = {"next_run_time": now} if due else {}

@@ -11,6 +11,7 @@ from pathlib import Path
 from monitor.collect.collect import Result
 from monitor.collect.helper import Helper
 from monitor.config import Config, ConfigError, host_port, listeners, load, parse_document
+from monitor.garbage import look_seldom
 from monitor.service import Service, Setup, setup
 from monitor.store import Store, StoreError
 from probes.certificate import Authorities
@@ -25,6 +26,7 @@ _AGAIN = 1.0  # seconds after which a second request to end is one
 def run(arguments: argparse.Namespace) -> int:
     """The service, or with `--once` one round and a summary."""
     made = setup(config_of(arguments))
+    look_seldom()
     if arguments.once:
         asyncio.run(_once(made))
         return 0
@@ -148,6 +150,7 @@ async def _help(config: Config, listen: tuple[str, int], neutral: list[tuple[str
         authorities = Authorities(config.ca_file)
     except (OSError, ValueError) as error:
         raise ConfigError([f"{config.path}: probe.ca_file: {config.ca_file}: {error}"]) from None
+    look_seldom()
     server = Helper(
         DirectNetwork(), authorities, resolvers=parse_resolvers(["system"]), public=config.helper_public,
         silent=config.helper_silent,

@@ -6,6 +6,7 @@ one address), what the control knows, and how each try of the plain client ended
 
 from collections.abc import Iterable, Sequence
 from functools import cached_property
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -115,11 +116,18 @@ class Case:
         self.measurement = measurement
         self.fingerprints = fingerprints
         self.reference = Reference(measurement)
+        self.fired: dict[str, list[Any]] = {}  # what `rules.fire` found, by stage
+        self._places: dict[str, tuple[str, int]] = {}
+        self._vouched: dict[int, frozenset[str]] = {}
+        self._sites: dict[tuple[str, int], bool | None] = {}
+        self._matches: dict[tuple[str, int, int, int, str], tuple[Fingerprint, ...]] = {}
         self.nat64 = tuple(p for test in measurement.self_tests for p in test.nat64)
         self.answers = tuple(_answers(measurement.operations))
         self.pages = {op.flow: op for op in measurement.operations if isinstance(op, HTTPRoundTrip)}
         self._plain = _plain_addresses(self.answers)
         self.observations = tuple(self._observations())
+        self._contacts = _by_hop(self.observations)
+        self._lookups = _by_hop([a for a in self.answers if not a.checking_disabled])
 
     @cached_property
     def tries(self) -> tuple[Try, ...]:
@@ -135,22 +143,22 @@ class Case:
     @property
     def host(self) -> str:
         """The host of the target's URL."""
-        return _host(self.measurement.url)
+        return self._host(self.measurement.url)
 
     def answers_at(self, hop: int, *, attempt: int | None = None) -> list[Answer]:
         """Lookups of a hop, CD queries left out."""
-        return [
-            a for a in self.answers
-            if a.hop == hop and not a.checking_disabled and attempt in (None, a.attempt)
-        ]  # fmt: skip
+        return [a for a in self._lookups.get(hop, ()) if attempt is None or attempt == a.attempt]
 
     def contacts(self, hop: int, *, attempt: int | None = None) -> list[Observation]:
         """Contacts of a hop."""
-        return [o for o in self.observations if o.hop == hop and attempt in (None, o.attempt)]
+        return [o for o in self._contacts.get(hop, ()) if attempt is None or attempt == o.attempt]
 
     def vouched_by_encrypted(self, hop: int) -> frozenset[str]:
         """Addresses that an encrypted resolver whose certificate verified gave."""
-        return frozenset(a for answer in self.answers_at(hop) if answer.encrypted for a in answer.addresses)
+        if hop not in self._vouched:
+            found = (a for answer in self.answers_at(hop) if answer.encrypted for a in answer.addresses)
+            self._vouched[hop] = frozenset(found)
+        return self._vouched[hop]
 
     def encrypted_answered(self, hop: int) -> bool:
         """Whether such a resolver answered at all (an answer of no address is an answer)."""
@@ -158,7 +166,12 @@ class Case:
 
     def is_site(self, address: str, hop: int) -> bool | None:
         """Whether the address is the site's: by certificate, control, encrypted resolver, then AS. None: unknown."""
-        address = embedded_ipv4(address, self.nat64)
+        key = (address, hop)
+        if key not in self._sites:
+            self._sites[key] = self._is_site(embedded_ipv4(address, self.nat64), hop)
+        return self._sites[key]
+
+    def _is_site(self, address: str, hop: int) -> bool | None:
         for seen in self.contacts(hop):
             if seen.valid_tls and embedded_ipv4(seen.address, self.nat64) == address:
                 return True
@@ -174,10 +187,15 @@ class Case:
 
     def matches(self, seen: Observation) -> list[Fingerprint]:
         """Fingerprints in the page of a contact."""
-        page = next((p for p in self.pages.values() if _is_page_of(p, seen)), None)
+        key = (seen.address, seen.port, seen.hop, seen.attempt, seen.url)
+        if key not in self._matches:
+            self._matches[key] = self._search(next((p for p in self.pages.values() if _key(p) == key), None))
+        return list(self._matches[key])
+
+    def _search(self, page: HTTPRoundTrip | None) -> tuple[Fingerprint, ...]:
         if page is None:
-            return []
-        return list(self.fingerprints.match_page(page.headers, self.measurement.bodies.get(page.body_sha256, b"")))
+            return ()
+        return self.fingerprints.match_page(page.headers, self.measurement.bodies.get(page.body_sha256, b""))
 
     def confirms(self, fingerprint: Fingerprint) -> bool:
         """Whether a fingerprint proves a block here: national and ISP pages, products' where the country agrees."""
@@ -202,8 +220,8 @@ class Case:
     ) -> Observation:
         last = page or handshake or connect
         if handshake is None and page is not None and self.measurement.recorded and _is_verified(page):
-            handshake = _assumed(page)
-        name = handshake.server_name if handshake else _host(page.url if page else self._url_at(connect.hop))
+            handshake = _assumed(page, self._host(page.url))
+        name = handshake.server_name if handshake else self._host(page.url if page else self._url_at(connect.hop))
         reference, behind = self.reference.at(connect.hop), embedded_ipv4(connect.address, self.nat64)
         return Observation(
             attempt=connect.attempt, hop=connect.hop, started=connect.started, name=name,
@@ -235,7 +253,7 @@ class Case:
         contacts = [o for o in self.contacts(hop, attempt=attempt) if o.plain and self._is_main(o)]
         contacts.sort(key=lambda o: (is_ipv6(o.address), o.started))
         pages = [o for o in contacts if o.got_page]
-        name = _host(self._url_at(hop)) or next((o.name for o in contacts), "")
+        name = self._host(self._url_at(hop)) or next((o.name for o in contacts), "")
         if pages:
             return _ended(attempt, hop, name, pages[0])
         tried = [o for o in contacts if not o.not_tried]
@@ -257,13 +275,20 @@ class Case:
 
     def _is_main(self, seen: Observation) -> bool:
         """Not the look at port 443 that only vouches for an address of a plain HTTP URL."""
-        try:
-            url = parse_url(self._url_at(seen.hop))
-        except InvalidURL:
-            return True
-        return not seen.port or seen.port == url.port
+        port = self._place(self._url_at(seen.hop))[1]
+        return not seen.port or not port or seen.port == port
+
+    def _host(self, url: str) -> str:
+        return self._place(url)[0]
+
+    def _place(self, url: str) -> tuple[str, int]:
+        """Host and port of a URL, `("", 0)` where it is none; parsed once."""
+        if url not in self._places:
+            self._places[url] = _place(url)
+        return self._places[url]
 
 
+_Row = TypeVar("_Row", Answer, Observation)
 _LAYERS = {"tcp": 1, "tls": 2, "http": 3}
 _NOTHING = Try(attempt=0, hop=0, name="", layer="none", failure=None, seen=None)
 
@@ -285,7 +310,7 @@ def _answers(operations: Sequence[object]) -> Iterable[Answer]:
         if isinstance(op, DNSLookup):
             yield Answer(
                 attempt=op.attempt, hop=op.hop, started=op.started, name=op.name, query_type=op.query_type,
-                resolver=op.resolver, plain=op.resolver == "system", encrypted=op.engine == "doh",
+                resolver=op.resolver, plain=op.resolver == "system", encrypted=op.encrypted,
                 failure=op.failure, addresses=op.addresses(), responses=op.responses,
                 checking_disabled=op.checking_disabled,
             )  # fmt: skip
@@ -307,24 +332,30 @@ def _plain_addresses(answers: Sequence[Answer]) -> dict[tuple[int, int], set[str
     return found
 
 
-def _is_page_of(page: HTTPRoundTrip, seen: Observation) -> bool:
-    return (page.address, page.port, page.hop, page.attempt, page.url) == (
-        seen.address, seen.port, seen.hop, seen.attempt, seen.url,
-    )  # fmt: skip
+def _key(page: HTTPRoundTrip) -> tuple[str, int, int, int, str]:
+    return (page.address, page.port, page.hop, page.attempt, page.url)
+
+
+def _by_hop(rows: Iterable[_Row]) -> dict[int, list[_Row]]:
+    found: dict[int, list[_Row]] = {}
+    for row in rows:
+        found.setdefault(row.hop, []).append(row)
+    return found
 
 
 def _is_verified(page: HTTPRoundTrip) -> bool:
     return page.url.startswith("https:") and page.failure is None and page.status > 0
 
 
-def _assumed(page: HTTPRoundTrip) -> TLSHandshake:
+def _assumed(page: HTTPRoundTrip, host: str) -> TLSHandshake:
     """Old OONI data have no record of a handshake that went well; its client read a page only behind a valid one."""
     return TLSHandshake(started=page.started, finished=page.started, address=page.address, port=page.port,
-                        server_name=_host(page.url))  # fmt: skip
+                        server_name=host)  # fmt: skip
 
 
-def _host(url: str) -> str:
+def _place(url: str) -> tuple[str, int]:
     try:
-        return parse_url(url).host
+        parsed = parse_url(url)
     except InvalidURL:
-        return ""
+        return "", 0
+    return parsed.host, parsed.port

@@ -1,14 +1,17 @@
 """What the control knows, over all its replies: addresses, endpoints and the page."""
 
+from functools import cached_property
+
 import msgspec
 
 from probes.address import is_bogon
+from probes.dns import DNSLookup
 from probes.failure import NO_ANSWER
 from probes.measurement import ControlEndpoint, ControlPage, ControlReply, Measurement
 from probes.url import InvalidURL, parse_url
 
 
-class View(msgspec.Struct, frozen=True, kw_only=True):
+class View(msgspec.Struct, frozen=True, kw_only=True, dict=True):
     """The control's knowledge of one hop's URL.
 
     `addresses` are those that count as the site's (see `_trusted`); `given` all that any control got.
@@ -23,12 +26,12 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
         """At least one control answered."""
         return bool(self.replies)
 
-    @property
+    @cached_property
     def dns_known(self) -> bool:
         """A control asked DNS and got an answer that counts, or a failure."""
         return bool(self.addresses) or any(r.dns_known and not r.addresses for r in self.replies)
 
-    @property
+    @cached_property
     def dns_failure(self) -> str | None:
         """The failure of the control's DNS, where no control found an address; `dns_no_answer` where none exists."""
         asked = [r for r in self.replies if r.dns_known]
@@ -36,17 +39,17 @@ class View(msgspec.Struct, frozen=True, kw_only=True):
             return None
         return asked[0].dns_failure or NO_ANSWER
 
-    @property
+    @cached_property
     def asns(self) -> set[int]:
         """AS numbers of the addresses that count."""
         return {n for r in self.replies for a, n in r.asns if n and a in self.addresses}
 
-    @property
+    @cached_property
     def pages(self) -> list[ControlPage]:
         """The pages that controls got."""
         return [r.page for r in self.replies if r.page is not None and r.page.failure is None and r.page.status > 0]
 
-    @property
+    @cached_property
     def page_failure(self) -> str | None:
         """The failure of the control's page, where no control got one."""
         failed = [r.page.failure for r in self.replies if r.page is not None and r.page.failure]
@@ -134,6 +137,6 @@ def _is_https(text: str) -> bool:
 def _encrypted_answers(measurement: Measurement) -> dict[int, frozenset[str]]:
     found: dict[int, frozenset[str]] = {}
     for op in measurement.operations:
-        if getattr(op, "engine", "") == "doh":
-            found[op.hop] = found.get(op.hop, frozenset()) | frozenset(op.addresses())  # type: ignore[union-attr]
+        if isinstance(op, DNSLookup) and op.encrypted:
+            found[op.hop] = found.get(op.hop, frozenset()) | frozenset(op.addresses())
     return found

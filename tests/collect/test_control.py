@@ -7,7 +7,7 @@ import aiohttp
 from aiohttp import web
 
 from blocklists import target_of
-from monitor.collect.control import SHARED, Control, request_of
+from monitor.collect.control import AT_ONCE, SHARED, Control, request_of
 from probes.clock import Clock
 from probes.url import parse_url
 
@@ -165,3 +165,37 @@ def test_the_request_is_oonis() -> None:
     assert request["http_request"] == "http://site.example/"
     assert request["tcp_connect"] == ["203.0.113.5:443", "203.0.113.5:80", "[2001:db8::5]:443", "[2001:db8::5]:80"]
     assert request_of(parse_url("https://site.example:8443/"), ["203.0.113.5"])["tcp_connect"] == ["203.0.113.5:8443"]
+
+
+def test_no_more_requests_are_under_way_than_a_helper_takes() -> None:
+    inside, most, let = 0, 0, asyncio.Event()
+
+    async def play() -> None:
+        async def handle(request: web.Request) -> web.Response:
+            nonlocal inside, most
+            await request.read()
+            inside += 1
+            most = max(most, inside)
+            if inside == AT_ONCE:
+                let.set()
+            await asyncio.wait_for(let.wait(), 10)
+            await asyncio.sleep(0.05)
+            inside -= 1
+            return web.json_response(GOOD)
+
+        application = web.Application()
+        application.router.add_post("/", handle)
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0, backlog=256).start()
+        connector = aiohttp.TCPConnector(limit=0)
+        async with aiohttp.ClientSession(connector=connector) as session:
+            url = f"http://127.0.0.1:{runner.addresses[0][1]}/"
+            control = Control(helpers=[url], session=session, clock=Clock())
+            some = [parse_url(f"https://site{n}.example/") for n in range(AT_ONCE * 2)]
+            replies = await asyncio.gather(*(control.ask(one, []) for one in some))
+        await runner.cleanup()
+        assert [reply.failure for one in replies for reply in one] == [None] * AT_ONCE * 2
+
+    asyncio.run(play())
+    assert most == AT_ONCE
