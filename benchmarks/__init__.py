@@ -3,6 +3,7 @@
     measurement   CPU of a clean measurement, beside bare asyncio making the same contacts
     round         a whole list, a tenth of it silent: wall time
     judging       measurements judged a second
+    matching      whole lists of fingerprints over a page
     storing       measurements stored a second
     stalled       memory of 1,000 stalled handshakes, and how much an endless peer is listened to
     page          how long a target's page takes over a year of hourly measurements

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import judging, measurement, page, round, stalled, storing
+from . import judging, matching, measurement, page, round, stalled, storing
 from .row import Row
 from .world import ROOT
 
@@ -18,6 +18,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     measurement.NAME: measurement.run,
     round.NAME: round.run,
     judging.NAME: judging.run,
+    matching.NAME: matching.run,
     storing.NAME: storing.run,
     stalled.NAME: stalled.run,
     page.NAME: page.run,

@@ -109,26 +109,6 @@ def page_of(size: int, seed: int = 3) -> bytes:
     return " ".join(letters.choices(words, k=size // 6)).encode()[:size]
 
 
-def seconds(work: Fingerprints, page: bytes) -> float:
-    """The best of some tries, on a page that was not seen before."""
-    best = 1.0
-    for seed in range(15):
-        fresh = page_of(len(page), seed)
-        started = time.perf_counter()
-        work.match_page((("Location", "http://x.example/"), ("Content-Type", "text/html")), fresh)
-        best = min(best, time.perf_counter() - started)
-    return best
-
-
-def test_whole_lists_are_matched_fast() -> None:
-    rows = like_oonis()
-    started = time.perf_counter()
-    known = Fingerprints(rows)
-    assert time.perf_counter() - started < 0.5
-    assert seconds(known, page_of(10_000)) < 0.0006  # promised: 0.3 ms; this machine may be busy
-    assert seconds(known, page_of(100_000)) < 0.004  # promised: 2 ms
-
-
 def test_whole_lists_find_what_a_search_one_by_one_finds() -> None:
     rows = like_oonis()
     known = Fingerprints(rows)

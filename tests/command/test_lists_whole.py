@@ -1,14 +1,12 @@
-"""A list of 2,000 lines: read at once, and measured as one round in the simulated world with nothing lost."""
+"""A list of 2,000 lines is measured as one round in the simulated world, with nothing lost."""
 
 import asyncio
-import time
 from collections import Counter
 from pathlib import Path
 
 import msgspec
 import pytest
 
-import blocklists
 from blocklists.targets import HEADER
 from monitor.config import load
 from monitor.demo.network import SimulatedNetwork
@@ -32,31 +30,21 @@ def config(tmp_path: Path) -> Path:
     return path
 
 
-def test_two_thousand_lines_are_read_at_once(config: Path) -> None:
-    best = 9.0
-    for _ in range(3):
-        started = time.process_time()
-        assert len(blocklists.load(config.parent / "list.csv")) == LINES
-        best = min(best, time.process_time() - started)
-    assert best < 0.2
-
-
 def test_two_thousand_lines_are_one_round(config: Path) -> None:
     controls = [default_site(name, f"151.101.{n}.7") for n, name in enumerate(CONTROL_NAMES, 10)]
     pages = [default_site(f"page-{n}.example", f"93.184.{100 + n // 250}.{1 + n % 250}") for n in range(LINES)]
     made = setup(load(config))
-    network = SimulatedNetwork(World([*controls, *pages]), "local")
+    world = World([*controls, *pages])
+    network = SimulatedNetwork(world, "local")
     vantages = tuple(msgspec.structs.replace(vantage, network=network) for vantage in made.vantages)
     made = msgspec.structs.replace(made, vantages=vantages, limits=LIMITS, simulated=True)
 
     async def once() -> int:
-        async with Store.open(made.config.database) as store, Service(made, store=store) as service:
+        async with world, Store.open(made.config.database) as store, Service(made, store=store) as service:
             results = await service.once()
             assert Counter(r.measurement.target for r in results) == {
                 f"http://page-{n}.example/": 1 for n in range(LINES)
             }
             return len({row.target for row in await store.newest()})
 
-    started = time.monotonic()
     assert asyncio.run(once()) == LINES
-    assert time.monotonic() - started < 60
