@@ -14,8 +14,9 @@ from aiohttp import web
 
 from blocklists import ListError, Target
 from monitor.collect.collect import Result
-from monitor.collect.schedule import Busy, Round, Schedule
+from monitor.collect.schedule import Round, Schedule
 from monitor.collect.self_test import is_usable, told
+from monitor.collect.underway import Underway
 from monitor.config import Config, ConfigError
 from monitor.engine import SHIPPED, Engine, Setup, setup
 from monitor.judge.verdict import Verdict
@@ -42,7 +43,7 @@ class Service:
         self._runner: web.AppRunner | None = None
         self._schedules: list[Schedule] = []  # the present one last; before it those that are running out
         self._stopping, self._wake = asyncio.Event(), asyncio.Event()
-        self._busy: Busy = {}
+        self._underway = Underway()
         self._checked = 0.0  # on the loop's clock: when the helpers were
         self.port = 0
         self.on_result: list[asyncio.Queue[Result]] = []
@@ -190,7 +191,7 @@ class Service:
             rounds, every=engine.config.every, jitter=engine.config.jitter, memory=self.store,
             measure=partial(self._measure_in_round, engine), clock=engine.setup.clock,
             before_round=partial(self._before_round, engine), on_missed=metrics.job_missed,
-            on_lag=metrics.scheduler_lag, admit=engine.slots.reserved, busy=self._busy,
+            on_lag=metrics.scheduler_lag, admit=engine.slots.reserved, underway=self._underway,
         )  # fmt: skip
         self._schedules.append(schedule)
         await schedule.start()

@@ -5,6 +5,7 @@ self_test   is the vantage fit to say anything?
 control     the same contact from an uncensored network: helpers and the reference vantage
 helper      the other end: `wallwatch helper`, a control test helper in OONI's protocol
 residual    addresses that must rest, since a censor may still be reacting to us
+underway    what is being measured, and what was: shared by schedules that follow each other
 slots       how many measurements are on the network at once
 seat        one measurement's place among them, given up while it waits
 gate        nobody is contacted by many at once

@@ -21,8 +21,9 @@ from apscheduler.triggers.base import BaseTrigger
 from blocklists import Target
 from probes.clock import Clock
 
+from .underway import Pair, Underway
+
 _AGAIN = 3  # measurements of a target in one round, where its addresses had to rest
-Busy = dict[tuple[str, str], asyncio.Event]  # (target, vantage) under way -> set when it is stored
 _EPOCH, _US = datetime.fromtimestamp(0, UTC), timedelta(microseconds=1)
 
 
@@ -80,7 +81,7 @@ class Schedule:
 
     `measure` makes and stores one measurement; where its addresses had to rest, it gives the seconds after which it
     wants to be called again in the same round. `admit` is entered around each measurement: what waits there has not
-    begun. Schedules that follow each other share `busy`: what one has under way the next does not measure again.
+    begun. Schedules that follow each other share `underway`: what one has under way the next does not measure again.
     """
 
     def __init__(
@@ -96,7 +97,7 @@ class Schedule:
         on_missed: Callable[[str], None] = lambda _vantage: None,
         on_lag: Callable[[float], None] = lambda _seconds: None,
         admit: Callable[[], AbstractAsyncContextManager[None]] = nullcontext,
-        busy: Busy | None = None,
+        underway: Underway | None = None,
     ) -> None:
         self._rounds, self._every, self._jitter = list(rounds), every, jitter
         self._memory, self._measure, self._clock = memory, measure, clock
@@ -104,8 +105,8 @@ class Schedule:
         self._scheduler = AsyncIOScheduler(timezone=UTC)
         self._vantage_of: dict[str, str] = {}
         self._admit = admit
-        self._busy = {} if busy is None else busy
-        self._mine: set[tuple[str, str]] = set()  # what of it is this schedule's
+        self._underway = Underway() if underway is None else underway
+        self._mine: set[Pair] = set()  # what of it is this schedule's
         self._stopping = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -200,38 +201,38 @@ class Schedule:
         await self._wait(random.uniform(0, self._jitter))  # noqa: S311 - spreads load, hides nothing
         if await self._is_done_by_another(pair, begun) or self._stopping.is_set():
             return None
-        if pair in self._busy:
+        if pair in self._underway:
             return self._on_missed(vantage)
-        self._busy[pair] = ended = asyncio.Event()
         self._mine.add(pair)
-        try:
-            await self._measured(target, vantage)
-        except Exception as error:
-            faults.append(error)
-        finally:
-            self._mine.discard(pair)
-            del self._busy[pair]
-            ended.set()
+        with self._underway.begin(pair):
+            try:
+                await self._measured(target, vantage)
+            except Exception as error:
+                faults.append(error)
+            finally:
+                self._mine.discard(pair)
 
     async def _measured(self, target: Target, vantage: str) -> None:
         """Measure, and again where an address had to rest."""
         for _ in range(_AGAIN):
             async with self._admit():
-                wait = None if self._stopping.is_set() else await self._measure(target, vantage)
+                if self._stopping.is_set():
+                    return
+                began = self._clock.now()
+                wait = await self._measure(target, vantage)
+                self._underway.stored((target.name, vantage), began)
             if not wait or self._stopping.is_set():
                 return
             await self._wait(wait)
 
-    async def _is_done_by_another(self, pair: tuple[str, str], begun: datetime) -> bool:
-        """Whether a schedule before this one had the pair under way, and has measured it for this slot."""
-        waited = False
-        while pair in self._busy and pair not in self._mine and not self._stopping.is_set():
-            waits = [asyncio.ensure_future(event.wait()) for event in (self._busy[pair], self._stopping)]
+    async def _is_done_by_another(self, pair: Pair, begun: datetime) -> bool:
+        """Whether the slot's measurement was made meanwhile, by a schedule before this one; waits where it is made."""
+        while pair in self._underway and pair not in self._mine and not self._stopping.is_set():
+            waits = [asyncio.ensure_future(e.wait()) for e in (self._underway.ended(pair), self._stopping)]
             await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
             for wait in waits:
                 wait.cancel()
-            waited = True
-        return waited and pair[0] in await self._memory.measured_since(pair[1], begun)
+        return self._underway.measured_since(pair, begun)
 
     async def _wait(self, seconds: float) -> None:
         """Wait, or less where the schedule ends."""
