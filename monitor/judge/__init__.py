@@ -1,6 +1,7 @@
 """What a measurement means. Pure functions: same facts in, same verdict out.
 
-observe       Measurement → Case: what happened, flat, vantage beside control
+observation   the rows that the judge looks at: an answer, a contact, a try
+observe       Measurement → Case: those rows, the vantage beside the control
 rules         the table: id, when it fires, what it concludes, why
 analyze       Case + rules → Verdict, in the contract's order of decision
 suspects      is a second look needed, and at what?

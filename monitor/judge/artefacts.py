@@ -7,7 +7,8 @@ from probes.certificate import INVALID_CERTIFICATE, load
 from probes.dns import Response
 
 from .finding import Finding
-from .observe import Answer, Case
+from .observation import Answer
+from .observe import Case
 from .pages import is_blockpage, proving
 
 NOERROR, NXDOMAIN = 0, 3  # DNS response codes, RFC 1035 section 4.1.1

@@ -4,7 +4,8 @@ from probes.address import embedded_ipv4, is_bogon, is_ipv6
 from probes.failure import EOF, NO_ANSWER, NXDOMAIN, REFUSED, RESET, TIMEOUT
 
 from .finding import Finding
-from .observe import Case, Observation
+from .observation import Observation
+from .observe import Case
 from .pages import clearly_different, control_page_of, is_false_positive, reached_site, same, vouched
 
 # log10 likelihood ratios that OONI measured on expert-labelled measurements (ooni/data, July 2026).

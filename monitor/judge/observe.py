@@ -8,105 +8,18 @@ from collections.abc import Iterable, Sequence
 from functools import cached_property
 from typing import Any, TypeVar
 
-import msgspec
-
 from blocklists import Fingerprint, Fingerprints
 from probes.address import embedded_ipv4, is_ipv6
-from probes.dns import DNSLookup, Response
-from probes.failure import NO_ANSWER, NOT_TRIED_BOGON, NOT_TRIED_LOOPBACK, NOT_TRIED_RESIDUAL
+from probes.dns import DNSLookup
+from probes.failure import NO_ANSWER
 from probes.http import HTTPRoundTrip
 from probes.measurement import Measurement
 from probes.tcp import TCPConnect
 from probes.tls import TLSHandshake
 from probes.url import InvalidURL, parse_url
 
+from .observation import Answer, Observation, Try
 from .reference import Reference
-
-
-class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """One lookup. `plain`: what a plain client of the network is told; `encrypted`: it vouches or exposes."""
-
-    attempt: int
-    hop: int
-    started: float
-    name: str
-    query_type: str
-    resolver: str
-    plain: bool
-    encrypted: bool
-    failure: str | None
-    addresses: tuple[str, ...]
-    responses: tuple[Response, ...]
-    checking_disabled: bool
-
-
-class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """One contact with one address. `layer` is the furthest that was tried, `failure` is that layer's.
-
-    `plain`: the plain client was given this address; `control_tcp` and `control_tls`: None where the control did not
-    try, `ok`, or its failure.
-    """
-
-    attempt: int
-    hop: int
-    started: float
-    name: str
-    url: str
-    address: str
-    port: int
-    plain: bool
-    layer: str
-    failure: str | None
-    server_name: str
-    certificate_failure: str | None
-    chain: tuple[str, ...]
-    alert: str
-    status: int
-    title: str
-    body_length: int
-    body_sha256: str
-    cut: str
-    location: str
-    expected: bool | None
-    control_tcp: str | None
-    control_tls: str | None
-
-    @property
-    def valid_tls(self) -> bool:
-        """A handshake completed with a certificate that is good for the name."""
-        return (
-            bool(self.server_name)
-            and self.certificate_failure is None
-            and self.layer != "tcp"
-            and (self.layer != "tls" or self.failure is None)
-        )
-
-    @property
-    def got_page(self) -> bool:
-        """A response came and was not broken off."""
-        return self.layer == "http" and self.failure is None and self.status > 0
-
-    @property
-    def not_tried(self) -> bool:
-        """The contact was not made, so it is no evidence."""
-        return self.failure in (NOT_TRIED_RESIDUAL, NOT_TRIED_LOOPBACK, NOT_TRIED_BOGON)
-
-
-class Try(msgspec.Struct, frozen=True, kw_only=True):
-    """How one try of the plain client ended: at which hop and layer, with which failure, at which address."""
-
-    attempt: int
-    hop: int
-    name: str
-    layer: str  # dns | tcp | tls | http | none (nothing was tried)
-    failure: str | None
-    seen: Observation | None
-
-    @property
-    def reached(self) -> bool:
-        """A page came, over TLS with a certificate good for its name or over plain HTTP."""
-        seen = self.seen
-        return seen is not None and seen.got_page and (not seen.server_name or seen.certificate_failure is None)
 
 
 class Case:

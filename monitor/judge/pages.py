@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from blocklists import Fingerprint, site_of
 from probes.measurement import ControlPage
 
-from .observe import Case, Observation, Try
+from .observation import Observation, Try
+from .observe import Case
 
 SAME_BODY = 0.7  # OONI: min/max of the lengths, strictly more
 REFUSALS = frozenset({401, 403, 429, 451, 503})

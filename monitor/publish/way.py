@@ -5,7 +5,8 @@ from collections.abc import Sequence
 import msgspec
 
 from blocklists import Fingerprints
-from monitor.judge.observe import Case, Observation
+from monitor.judge.observation import Observation
+from monitor.judge.observe import Case
 from probes.dns import DNSLookup
 from probes.http import HTTPRoundTrip
 from probes.measurement import AnyOperation, Measurement

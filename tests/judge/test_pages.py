@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.judge import pages
-from monitor.judge.observe import Case, Observation
+from monitor.judge.observation import Observation
+from monitor.judge.observe import Case
 from probes.measurement import ControlPage
 
 from . import build as b
