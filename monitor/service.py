@@ -171,7 +171,7 @@ class Service:
                 return await Engine(made, before=self.engine).__aenter__()
         except (ConfigError, ListError, OSError) as error:
             faults = str(error).splitlines()
-        except Exception:
+        except Exception:  # our own bug: it must not end what runs well
             log.exception("the configuration could not be read again")
             faults = []
         for fault in faults:

@@ -86,14 +86,16 @@ def bogon_answer(case: Case) -> list[Finding]:
     """An address that no site can have, given by the vantage's resolver and by nobody who can be trusted."""
     found = []
     for answer in case.answers:
+        useless = [a for a in answer.addresses if is_bogon(a)]
         if (
-            answer.encrypted
+            not useless
+            or answer.encrypted
             or answer.checking_disabled
             or not (case.reference.at(answer.hop).dns_known or case.encrypted_answered(answer.hop))
         ):
             continue
         given = case.reference.at(answer.hop).given | case.vouched_by_encrypted(answer.hop)
-        bogons = [a for a in answer.addresses if is_bogon(a) and a not in given]
+        bogons = [a for a in useless if a not in given]
         nowhere = bool(given) and all(is_bogon(a) for a in given)  # row 29: the zone itself leads nowhere
         if bogons and not nowhere:
             found.append(
@@ -101,7 +103,7 @@ def bogon_answer(case: Case) -> list[Finding]:
                     technique="dns.injection.bogon", weight=PROOF,
                     hop=answer.hop,
                     text=f"{answer.resolver} gave {bogons[0]} for {answer.name}, an address at which no public "
-                    "site can be; the control was given another",
+                    "site can be; who can be trusted was not given it",
                 )
             )  # fmt: skip
     return found
@@ -113,9 +115,10 @@ def known_block_address(case: Case) -> list[Finding]:
     for answer in case.answers:
         if answer.encrypted or answer.checking_disabled:
             continue
-        given = case.reference.at(answer.hop).given | case.vouched_by_encrypted(answer.hop)
-        for address in answer.addresses:
-            names = [f.name for f in proving(case, case.fingerprints.match_address(address))]
+        known = [(a, rows) for a in answer.addresses if (rows := case.fingerprints.match_address(a))]
+        given = case.reference.at(answer.hop).given | case.vouched_by_encrypted(answer.hop) if known else ()
+        for address, rows in known:
+            names = [f.name for f in proving(case, rows)]
             if names and address not in given:
                 found.append(
                     Finding(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from monitor.judge.verdict import OUTCOMES
 from monitor.publish.export import Package, PackageError, readme, write
@@ -112,7 +113,6 @@ def test_an_empty_period_is_no_fault(database: Path, tmp_path: Path) -> None:
 
 def cff(folder: Path) -> dict[str, Any]:
     """The file as YAML 1.2's strings, checked against what the format's schema asks for."""
-    yaml = pytest.importorskip("yaml")
     found: dict[str, Any] = yaml.load((folder / "CITATION.cff").read_text(), Loader=yaml.BaseLoader)
     assert {"cff-version", "message", "title", "authors"} <= set(found)
     assert set(found) <= {"cff-version", "message", "title", "type", "authors", "abstract", "version", "date-released",
