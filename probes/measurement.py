@@ -7,12 +7,8 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from .dns import DNSLookup
-from .http import HTTPRoundTrip
-from .tcp import TCPConnect
-from .tls import TLSHandshake
-
-AnyOperation = DNSLookup | TCPConnect | TLSHandshake | HTTPRoundTrip
+from .experiment import AnyOperation, Experiment
+from .packets import Flow
 
 
 class VantageFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -50,6 +46,7 @@ class ControlEndpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     """The control at one address and port: TCP, and TLS for `server_name` where it tried.
 
     `tls`: None where not tried. A certificate that is bad for the name is a TLS failure (`ssl_*`), as OONI has it.
+    `names`: the DNS names of the certificate that it saw there, as far as it says.
     """
 
     address: str
@@ -58,6 +55,15 @@ class ControlEndpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=T
     tls: bool | None = None
     tls_failure: str | None = None
     server_name: str = ""
+    names: tuple[str, ...] = ()
+
+
+class NeutralEndpoint(msgspec.Struct, frozen=True):
+    """A listener of a helper's that completes any name. `protocol`: `tcp` (TLS and HTTP) or `quic`."""
+
+    address: str
+    port: int
+    protocol: str = "tcp"
 
 
 class ControlPage(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -77,7 +83,8 @@ class ControlReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     """What one control saw of one URL. `source`: a helper's URL or `vantage:NAME`; `failure`: of the control itself.
 
     `at` is in seconds of the measurement. `dns_failure` None with no addresses: asked, and no address exists.
-    `dns_known` is False where the control said nothing of DNS.
+    `dns_known` is False where the control said nothing of DNS. `neutral` and `silent` (an address that runs no
+    resolver) are what our own helper lends for experiments.
     """
 
     source: str
@@ -92,6 +99,8 @@ class ControlReply(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     asns: tuple[tuple[str, int], ...] = ()  # address -> AS number, as far as the control knows
     endpoints: tuple[ControlEndpoint, ...] = ()
     page: ControlPage | None = None
+    neutral: tuple[NeutralEndpoint, ...] = ()
+    silent: str = ""
 
 
 class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -100,6 +109,8 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     `uid` is unique and sorts by time. `expect`: a text that the real page holds. `asns`: address -> AS number,
     where known. `recorded`: made by somebody else (OONI), so it cannot be repeated. `bodies` and `certificates` are
     keyed by SHA-256; a body is here only where it is needed as evidence.
+    `experiments` hold contacts that no plain client makes, so their operations are not among `operations`.
+    `flows` are the packets of suspicious contacts, read; `pcap` is the file that they were read from (empty: none).
     """
 
     uid: str
@@ -111,12 +122,15 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     category: str = ""
     expect: str = ""
     operations: tuple[AnyOperation, ...] = ()
+    experiments: tuple[Experiment, ...] = ()
+    flows: tuple[Flow, ...] = ()
     control: tuple[ControlReply, ...] = ()
     control_configured: bool = True
     self_tests: tuple[SelfTest, ...] = ()
     asns: tuple[tuple[str, int], ...] = ()
     duration: float = 0.0
     recorded: str = ""
+    pcap: bytes = b""
     bodies: dict[str, bytes] = msgspec.field(default_factory=dict)
     certificates: dict[str, bytes] = msgspec.field(default_factory=dict)
 

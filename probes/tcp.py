@@ -11,11 +11,13 @@ CHUNK = 16 * 1024
 
 
 class TCPConnect(Operation, frozen=True, kw_only=True, omit_defaults=True, tag="tcp"):
-    """A connect to one address and port. `flow` links it with the TLS and HTTP steps on the same connection."""
+    """A connect to one address and port. `flow` links it with the TLS and HTTP steps on the same connection,
+    `local_port` (0 where it failed) with its packets."""
 
     address: str
     port: int
     flow: int = 0
+    local_port: int = 0
 
 
 class Stream:
@@ -65,7 +67,7 @@ async def connect(trace: Trace, address: str, port: int, *, hop: int = 0, refuse
     trace.record(
         TCPConnect(
             started=started, finished=trace.now(), failure=failure, hop=hop, attempt=trace.attempt,
-            address=address, port=port, flow=flow,
+            address=address, port=port, flow=flow, local_port=stream.socket.getsockname()[1] if stream else 0,
         )
     )  # fmt: skip
     return stream

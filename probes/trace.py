@@ -10,7 +10,8 @@ from .network import Network
 
 
 class Operation(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """One recorded step. Subclasses are `DNSLookup`, `TCPConnect`, `TLSHandshake`, `HTTPRoundTrip`.
+    """One recorded step. Subclasses are `DNSLookup`, `TCPConnect`, `TLSHandshake`, `QUICHandshake`,
+    `HTTPRoundTrip`.
 
     `started` and `finished` are seconds since the measurement began, on the monotonic clock; `failure` is an
     OONI failure string (df-007) or None; `hop` counts redirects from 0; `attempt` is 0 for the first look.
@@ -57,6 +58,13 @@ class Trace:
 
     def __exit__(self, *_exception: object) -> None:
         self.close()
+
+    def branch(self) -> "Trace":
+        """A notebook for one try of an experiment: the same clock, network and limits, its own operations."""
+        other = Trace(self.network, self.clock, self.limits)
+        other.began, other._zero = self.began, self._zero
+        other.certificates, other.bodies = self.certificates, self.bodies
+        return other
 
     def now(self) -> float:
         """Seconds since the measurement began."""

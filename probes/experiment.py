@@ -1,0 +1,50 @@
+"""The record of an experiment: contacts with a name, a phrase or a packet, and the same contacts without it.
+
+No plain client makes such contacts. They are kept apart from its own, so that no rule takes one for the other.
+"""
+
+import msgspec
+
+from .dns import DNSLookup
+from .http import HTTPRoundTrip
+from .quic import QUICHandshake
+from .tcp import TCPConnect
+from .tls import TLSHandshake
+
+AnyOperation = DNSLookup | TCPConnect | TLSHandshake | QUICHandshake | HTTPRoundTrip
+
+
+class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """One contact of an experiment, with its own operations.
+
+    `sent` is what was put into it: the server name, the Host, the phrase or the name asked for; `innocuous` says that it
+    is the one nobody objects to. `failure` None: it passed. `started` and `finished` are seconds of the measurement.
+    `ttl` is the IP TTL that the trigger left with (0: the usual one), `router` who said that it ran out.
+    """
+
+    sent: str
+    started: float
+    finished: float
+    innocuous: bool = False
+    address: str = ""
+    port: int = 0
+    failure: str | None = None
+    ttl: int = 0
+    router: str = ""
+    operations: tuple[AnyOperation, ...] = ()
+
+
+class Experiment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """`kind`: `sni`, `host`, `phrase`, `injection`, `quic`, `throughput`, `path` or `search`.
+
+    `place`: `own` (the site's own address), `neutral` (a helper's listener), `silent` (an address that runs no
+    resolver) or `platform` (a public search page). `tries` are in the order in which they began; `left_out` says why
+    the experiment, or its rest, was not made (then it is no evidence either way).
+    """
+
+    kind: str
+    place: str
+    started: float = 0.0
+    finished: float = 0.0
+    tries: tuple[Attempt, ...] = ()
+    left_out: str = ""
