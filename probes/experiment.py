@@ -17,8 +17,8 @@ AnyOperation = DNSLookup | TCPConnect | TLSHandshake | QUICHandshake | HTTPRound
 class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One contact of an experiment, with its own operations.
 
-    `sent` is what was put into it: the server name, the Host, the phrase or the name asked for; `innocuous` says that it
-    is the one nobody objects to. `failure` None: it passed. `started` and `finished` are seconds of the measurement.
+    `sent` is what was put into it: the server name, the Host, the phrase or the name asked for; `innocuous` says that
+    it is the one nobody objects to. `failure` None: it passed. `started` and `finished` are seconds of the measurement.
     `ttl` is the IP TTL that the trigger left with (0: the usual one), `router` who said that it ran out.
     """
 

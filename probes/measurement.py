@@ -3,6 +3,7 @@
 Nothing in it is a conclusion, and nothing in it is ever edited; verdicts are computed from it, again and again.
 """
 
+from collections.abc import Iterator
 from datetime import UTC, datetime
 
 import msgspec
@@ -137,6 +138,13 @@ class Measurement(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     def __post_init__(self) -> None:
         if self.time.tzinfo is None:
             raise ValueError("a measurement's time must be aware")
+
+    def every_operation(self) -> Iterator[AnyOperation]:
+        """The plain client's operations and those of the experiments."""
+        yield from self.operations
+        for experiment in self.experiments:
+            for attempt in experiment.tries:
+                yield from attempt.operations
 
 
 def rfc3339(moment: datetime) -> str:

@@ -56,13 +56,13 @@ def carried(contents: Mapping[str, bytes], referenced: Iterable[str]) -> list[st
 def body_hashes(measurement: Measurement) -> list[str]:
     """The SHA-256 of every body that an operation or a control's page names."""
     pages = [reply.page for reply in measurement.control if reply.page is not None]
-    operations = [getattr(operation, "body_sha256", "") for operation in measurement.operations]
+    operations = [getattr(operation, "body_sha256", "") for operation in measurement.every_operation()]
     return [digest for digest in (*operations, *(page.body_sha256 for page in pages)) if digest]
 
 
 def certificate_hashes(measurement: Measurement) -> list[str]:
     """The SHA-256 of every certificate in a chain that an operation names."""
-    return [digest for operation in measurement.operations for digest in getattr(operation, "chain", ())]
+    return [digest for operation in measurement.every_operation() for digest in getattr(operation, "chain", ())]
 
 
 def pack(content: bytes) -> bytes:
