@@ -4,7 +4,7 @@ from blocklists import Fingerprints
 from probes.address import is_ipv6
 from probes.measurement import Measurement
 
-from . import differences
+from . import differences, experiments
 from .observe import Case, observe
 from .pages import is_blockpage, reached_site
 from .rules import VERSION, Fired, fire
@@ -41,6 +41,11 @@ def plain_is_stopped(case: Case) -> bool:
     return not reached or reached.count(True) <= reached.count(False)
 
 
+def _name_is_cut(case: Case) -> bool:
+    """A differential shows it, and the first look or most tries with the name failed: luck clears nothing (row 27)."""
+    return experiments.differs(case) and (not reached_site(case, case.first) or experiments.mostly_cut(case))
+
+
 def _mostly_stopped(case: Case) -> bool:
     """More tries failed than reached the site: a lucky success does not clear it (row 27)."""
     tries = [t for t in case.tries if t.layer != "none"]
@@ -53,7 +58,7 @@ def _is_block(case: Case, seen: object) -> bool:
 
 def _proved(case: Case, proofs: list[Fired], suspicions: list[Fired]) -> Verdict:
     """Interference is proved; the plain client decides between blocked and impaired."""
-    stopped = plain_is_stopped(case)
+    stopped = plain_is_stopped(case) or _name_is_cut(case)
     repeated = [f for f in suspicions if _repeated(case, f)] if stopped else []
     return _interfered(case, "blocked" if stopped else "impaired", proofs + repeated)
 

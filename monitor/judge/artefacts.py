@@ -26,7 +26,7 @@ def two_answers(case: Case) -> list[Finding]:
             if liar is not None:
                 found.append(
                     Finding(
-                        technique=_kind_of_forgery(case, liar), weight=PROOF, hop=answer.hop,
+                        technique=kind_of_forgery(case, liar), weight=PROOF, hop=answer.hop,
                         text=f"one {answer.query_type} query for {answer.name} to {answer.resolver} was "
                         f"answered twice: "
                         f"{_said(one)} after {one.at * 1000:.0f} ms and {_said(other)} after {other.at * 1000:.0f} ms",
@@ -51,21 +51,22 @@ def _liar(case: Case, answer: Answer, one: Response, other: Response) -> Respons
     if (one.rcode == other.rcode and ours & theirs) or not ours | theirs:
         return None
     for response in sorted((one, other), key=lambda r: not _given(r)):
-        if _fails(case, answer, response):
+        if fails(case, answer.hop, response):
             return response
     return None
 
 
-def _fails(case: Case, answer: Answer, response: Response) -> bool:
-    reference = case.reference.at(answer.hop)
-    encrypted = case.vouched_by_encrypted(answer.hop)
-    known = reference.dns_known or case.encrypted_answered(answer.hop)
+def fails(case: Case, hop: int, response: Response) -> bool:
+    """Whether an answer is false: nobody who can be trusted gives it, or no certificate for the name is there."""
+    reference = case.reference.at(hop)
+    encrypted = case.vouched_by_encrypted(hop)
+    known = reference.dns_known or case.encrypted_answered(hop)
     if not _given(response):
         return response.rcode == NXDOMAIN and bool(reference.addresses | encrypted)
     given = reference.given | encrypted
     if known and not set(_given(response)) & given:
         return True
-    tried = [o for o in case.contacts(answer.hop) if o.address in _given(response) and o.server_name]
+    tried = [o for o in case.contacts(hop) if o.address in _given(response) and o.server_name]
     return bool(tried) and not any(o.valid_tls for o in tried) and reference.good
 
 
@@ -73,7 +74,8 @@ def _said(response: Response) -> str:
     return ", ".join(_given(response)[:3]) or ("NXDOMAIN" if response.rcode == NXDOMAIN else "no address")
 
 
-def _kind_of_forgery(case: Case, response: Response) -> str:
+def kind_of_forgery(case: Case, response: Response) -> str:
+    """The technique that a false answer is."""
     addresses = _given(response)
     if any(is_bogon(a) for a in addresses):
         return "dns.injection.bogon"
@@ -139,7 +141,7 @@ def untrusted_certificate(case: Case) -> list[Finding]:
         if seen.certificate_failure != "ssl_unknown_authority":
             continue
         kind = {True: "tls.mitm.self_signed", False: "tls.mitm.ca_signed", None: "tls.mitm"}[
-            _self_signed(case, seen.chain)
+            self_signed(case, seen.chain)
         ]
         found.append(
             Finding(
@@ -151,7 +153,8 @@ def untrusted_certificate(case: Case) -> list[Finding]:
     return found
 
 
-def _self_signed(case: Case, chain: tuple[str, ...]) -> bool | None:
+def self_signed(case: Case, chain: tuple[str, ...]) -> bool | None:
+    """Whether the leaf of a chain signed itself; None where it is not to be had."""
     der = case.measurement.certificates.get(chain[0]) if chain else None
     if der is None:
         return None

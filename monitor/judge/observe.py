@@ -56,7 +56,7 @@ class Case:
     @property
     def host(self) -> str:
         """The host of the target's URL."""
-        return self._host(self.measurement.url)
+        return self.host_of(self.measurement.url)
 
     def answers_at(self, hop: int, *, attempt: int | None = None) -> list[Answer]:
         """Lookups of a hop, CD queries left out."""
@@ -133,8 +133,8 @@ class Case:
     ) -> Observation:
         last = page or handshake or connect
         if handshake is None and page is not None and self.measurement.recorded and _is_verified(page):
-            handshake = _assumed(page, self._host(page.url))
-        name = handshake.server_name if handshake else self._host(page.url if page else self._url_at(connect.hop))
+            handshake = _assumed(page, self.host_of(page.url))
+        name = handshake.server_name if handshake else self.host_of(page.url if page else self.url_at(connect.hop))
         reference, behind = self.reference.at(connect.hop), embedded_ipv4(connect.address, self.nat64)
         return Observation(
             attempt=connect.attempt, hop=connect.hop, started=connect.started, name=name,
@@ -153,7 +153,8 @@ class Case:
             control_tls=reference.tls(behind, connect.port, handshake.server_name if handshake else name),
         )  # fmt: skip
 
-    def _url_at(self, hop: int) -> str:
+    def url_at(self, hop: int) -> str:
+        """The URL of a hop: the target's own, or where the redirect before it led."""
         if hop == 0:
             return self.measurement.url
         before = [p.location for p in self.pages.values() if p.hop == hop - 1 and p.location]
@@ -166,7 +167,7 @@ class Case:
         contacts = [o for o in self.contacts(hop, attempt=attempt) if o.plain and self._is_main(o)]
         contacts.sort(key=lambda o: (is_ipv6(o.address), o.started))
         pages = [o for o in contacts if o.got_page]
-        name = self._host(self._url_at(hop)) or next((o.name for o in contacts), "")
+        name = self.host_of(self.url_at(hop)) or next((o.name for o in contacts), "")
         if pages:
             return _ended(attempt, hop, name, pages[0])
         tried = [o for o in contacts if not o.not_tried]
@@ -188,10 +189,11 @@ class Case:
 
     def _is_main(self, seen: Observation) -> bool:
         """Not the look at port 443 that only vouches for an address of a plain HTTP URL."""
-        port = self._place(self._url_at(seen.hop))[1]
+        port = self._place(self.url_at(seen.hop))[1]
         return not seen.port or not port or seen.port == port
 
-    def _host(self, url: str) -> str:
+    def host_of(self, url: str) -> str:
+        """The host of a URL, empty where it is none."""
         return self._place(url)[0]
 
     def _place(self, url: str) -> tuple[str, int]:

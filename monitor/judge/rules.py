@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 import msgspec
 
-from . import artefacts, differences, innocent
+from . import artefacts, differences, experiments, innocent
 from .finding import Finding
 from .observe import Case
 
-VERSION = 2
+VERSION = 3
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -37,6 +37,19 @@ RULES = (
          "At this address the control sees the site's own certificate: somebody between shows another."),
     Rule("http.known_block_page", "artefact", artefacts.known_block_page,
          "The page is documented as this country's block page."),
+    Rule("dns.answer_from_nowhere", "artefact", experiments.answer_from_nowhere,
+         "Nobody is there who could answer, so the answer was put in on the way."),
+    Rule("tls.fails_only_with_the_name", "artefact", experiments.server_name,
+         "Only the server name differs between tries that fail and tries that pass."),
+    Rule("tls.other_certificate_for_the_name", "artefact", experiments.other_certificate,
+         "The listener has one certificate only."),
+    Rule("http.fails_only_with_the_host", "artefact", experiments.host_name,
+         "Only the Host differs between tries that fail and tries that pass."),
+    Rule("http.other_page_for_the_host", "artefact", experiments.other_page, "The listener has one page only."),
+    Rule("http.fails_only_with_the_phrase", "artefact", experiments.phrase,
+         "Only the words of path and query differ between tries that fail and tries that pass."),
+    Rule("quic.fails_only_with_the_name", "artefact", experiments.quic_name,
+         "Only the server name differs between tries that fail and tries that pass."),
     Rule("down.dns_fails_alike", "down", innocent.dns_fails_alike, "What exists for nobody is not blocked."),
     Rule("down.dnssec_fault", "down", innocent.dnssec_fault, "A validating resolver must refuse a broken zone."),
     Rule("down.bogon_everywhere", "down", innocent.bogon_everywhere, "The zone itself holds a useless address."),
@@ -59,6 +72,7 @@ RULES = (
     Rule("ok.valid_certificate", "ok", innocent.valid_certificate, "Nobody else can show this certificate."),
     Rule("ok.same_page", "ok", innocent.same_page, "The page is the one that the control gets."),
     Rule("ok.mostly_reached", "ok", innocent.mostly_reached, "Loss hits some tries, blocking nearly all."),
+    Rule("ok.phrase_passes", "ok", experiments.phrase_passes, "What comes through is not filtered on this path."),
     Rule("insufficient.residual", "insufficient", innocent.residual, "A skipped contact is no evidence."),
     Rule("insufficient.date", "insufficient", innocent.bad_date_only_here, "Nodes of one site differ."),
     Rule("insufficient.no_control", "insufficient", innocent.no_control, "A site down everywhere looks the same."),
