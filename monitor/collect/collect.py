@@ -1,12 +1,15 @@
 """One measurement: look, suspect, look again, judge. Facts come from `probes`, every decision from `judge`."""
 
+import asyncio
 import secrets
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 
 import msgspec
 
 from blocklists import Fingerprints, Target
 from monitor.judge.analyze import judge
+from monitor.judge.followup import Wanted, undecided, wanted
 from monitor.judge.observe import Case, observe
 from monitor.judge.suspects import Suspicion, suspects, touched
 from monitor.judge.verdict import INTERFERED, Verdict
@@ -18,7 +21,9 @@ from probes.url import URL, join, parse_url
 from probes.web import Plan, open_page
 
 from .control import Control
+from .experiments import Experiments, Means
 from .gate import Gate
+from .listeners import Listeners, lent
 from .residual import Residual
 from .seat import Seat
 from .self_test import SelfTester
@@ -27,6 +32,8 @@ from .vantage import Vantage
 
 _SUSPICIOUS = frozenset({"ambiguous", "no_control", "control_failed"})
 _NO_LIMIT = 1 << 20  # slots, where nobody bounds them
+HISTORY = 10  # measurements: a target blocked in one of them is followed up whatever the first look says (row 27)
+WasBlocked = Callable[[str, str], Awaitable[bool]]  # target, vantage: blocked in one of its last HISTORY measurements
 ROUNDS_APART = 61.0  # seconds between the two rounds that a resolver's refusal needs (judgement row 12)
 
 
@@ -53,6 +60,8 @@ class Collector:
         retries: int = 3,
         slots: Slots | None = None,
         simulated: bool = False,
+        silent: str = "",
+        was_blocked: WasBlocked | None = None,
     ) -> None:
         self.authorities, self.control, self.tester = authorities, control, tester
         self.residual, self.fingerprints = residual, fingerprints
@@ -60,6 +69,16 @@ class Collector:
         self.slots = slots or Slots(_NO_LIMIT)
         self.gate = Gate()
         self.simulated = simulated
+        self.silent = silent
+        self.was_blocked = was_blocked or _never
+        self.listeners = Listeners(residual)
+
+    def means(self) -> Means:
+        """What experiments need of it."""
+        return Means(
+            authorities=self.authorities, gate=self.gate, listeners=self.listeners, controls=self.tester.hosts,
+            silent=self.silent,
+        )  # fmt: skip
 
     async def measure(self, target: Target, vantage: Vantage) -> Result:
         """Measure a target now. Takes seconds where all is well, a minute and more where it is not."""
@@ -76,6 +95,7 @@ class _Work:
         self.uid = uid_of(self.trace.began)
         self.replies: list[ControlReply] = []
         self.tests: list[SelfTest] = []
+        self.experiments: Experiments | None = None
         self._mine: set[tuple[str, int]] = set()
         self.plan = Plan(
             resolvers=vantage.resolvers, authorities=collector.authorities, expect=target.expect,
@@ -91,6 +111,8 @@ class _Work:
         case = self._case()
         await self._ask_about_hop(case, attempt=0)
         suspicion = suspects(case)
+        if suspicion is None and await self.c.was_blocked(self.target.name, self.vantage.name):
+            suspicion = Suspicion()
         if suspicion is not None:
             await self._let_rest(case)  # nobody else shall go there while we look again
             await self._look_again(suspicion, case)
@@ -109,20 +131,32 @@ class _Work:
         return seat
 
     async def _look_again(self, suspicion: Suspicion, first: Case) -> None:
-        """Further tries, the control before and after, and the vantage's own test at the end."""
+        """Further tries and experiments, the control before and after, and the vantage's own test at the end."""
         await self._ask_again(attempt=0)
+        self.experiments = Experiments(self.c.means(), self.vantage, self.trace, self.uid)
+        plan = wanted(self._case(), suspicious=True)
+        async with asyncio.TaskGroup() as group:
+            silent = [r.silent for r in self.replies]
+            group.create_task(self.experiments.at_listeners(plan, lent(self.replies), silent))
+            group.create_task(self._try_again(suspicion, plan))
+        await self.experiments.more_at_own(plan, undecided(self._case()))
+        await self._ask_again(attempt=max(1, self.c.retries))
+        await self._ask_about_hop(first, attempt=max(1, self.c.retries))
+        await self.trace.settle()
+        await self._test_again()
+
+    async def _try_again(self, suspicion: Suspicion, plan: Wanted) -> None:
+        """The plain client's further tries, an innocuous one at the same address before each."""
         self.plan.again = suspicion.again
         self.plan.advise = _no_control
         for attempt in range(1, self.c.retries + 1):
             if suspicion.apart and attempt == max(1, self.c.retries - 1):
                 await self.c.clock.sleep(ROUNDS_APART)
+            if self.experiments is not None:
+                await self.experiments.before_try(plan)
             self.trace.attempt = attempt
             async with self._seat():
                 await open_page(self.trace, self.url, self.plan)
-        await self._ask_again(attempt=max(1, self.c.retries))
-        await self._ask_about_hop(first, attempt=max(1, self.c.retries))
-        await self.trace.settle()
-        await self._test_again()
 
     async def _test_again(self) -> None:
         _at, test = await self.c.tester.test(self.vantage, since=self.c.clock.monotonic() - 5.0)
@@ -177,10 +211,15 @@ class _Work:
         return Measurement(
             uid=self.uid, time=self.trace.began, target=self.target.name, url=str(self.url), vantage=self.vantage.facts,
             site=self.target.site, category=self.target.category, expect=self.target.expect,
-            operations=tuple(self.trace.operations), control=tuple(self.replies),  # type: ignore[arg-type]
+            operations=tuple(self.trace.operations),  # type: ignore[arg-type]
+            experiments=self.experiments.so_far() if self.experiments else (), control=tuple(self.replies),
             control_configured=self.c.control.configured, self_tests=tuple(self.tests), duration=self.trace.now(),
             bodies=dict(self.trace.bodies), certificates=dict(self.trace.certificates),
         )  # fmt: skip
+
+
+async def _never(_target: str, _vantage: str) -> bool:
+    return False
 
 
 async def _no_control(_url: URL, _addresses: list[str], _hop: int) -> frozenset[str]:

@@ -49,6 +49,11 @@ class SelfTester:
         self._results: dict[str, tuple[float, SelfTest]] = {}
         self._running: dict[str, asyncio.Lock] = {}
 
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """The hosts of the control sites."""
+        return tuple(dict.fromkeys(parse_url(t.url).host for t in self._names if t.url))
+
     def newest(self, vantage: Vantage) -> SelfTest | None:
         """The last result, however old; None before the first test."""
         entry = self._results.get(vantage.name)

@@ -1,0 +1,158 @@
+"""The experiments of one measurement: run beside the further tries, kept in the order in which they began."""
+
+import asyncio
+import random
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+
+import msgspec
+
+from blocklists import site_of
+from monitor.judge.followup import Wanted
+from probes.certificate import Authorities
+from probes.experiment import Attempt, Experiment
+from probes.followup.host import fetch_failure, host, phrase
+from probes.followup.injection import injection
+from probes.followup.pairs import Once, attempt, one_after_another
+from probes.followup.setting import Endpoint, Setting
+from probes.followup.sni import handshake_failure, sni
+from probes.measurement import NeutralEndpoint
+from probes.trace import Limits, Trace
+from probes.url import parse_url
+
+from .gate import Gate
+from .listeners import Listeners
+from .vantage import Vantage
+
+BUDGET = 45.0  # seconds in which an experiment may begin a try; with its last try they end within 60
+OWN_TIMEOUT = 5.0  # seconds for an innocuous try at the site's own address: it passes at once, or says nothing
+NEUTRAL_PHRASE = "weather forecast today"
+
+
+class Means(msgspec.Struct, frozen=True, kw_only=True):
+    """What experiments need of the collector. `controls`: hosts of the control sites; `silent`: as configured."""
+
+    authorities: Authorities
+    gate: Gate
+    listeners: Listeners
+    controls: tuple[str, ...]
+    silent: str = ""
+
+
+class Experiments:
+    """The experiments of one measurement while they are made."""
+
+    def __init__(self, means: Means, vantage: Vantage, trace: Trace, uid: str) -> None:
+        self._means, self._vantage, self._trace, self._uid = means, vantage, trace, uid
+        self._until = trace.now() + BUDGET
+        self._done: list[Experiment] = []
+        self._own: dict[Endpoint, list[Attempt]] = {}
+        self._own_kind = "sni"
+
+    def so_far(self) -> tuple[Experiment, ...]:
+        """Those that have ended, and what was tried at the site's own address."""
+        own = [
+            Experiment(kind=self._own_kind, place="own", started=tries[0].started, finished=tries[-1].finished,
+                       tries=tuple(tries))
+            for tries in self._own.values() if tries
+        ]  # fmt: skip
+        return tuple(sorted((*self._done, *own), key=lambda e: e.started))
+
+    async def at_listeners(self, wanted: Wanted, lent: Sequence[NeutralEndpoint], silent: Iterable[str]) -> None:
+        """Everything that does not touch the site itself, at the same time."""
+        other = self._control_name(wanted.name)
+
+        def neutral(use: str, sent: str, innocuous: str) -> Setting:
+            return self._setting(lent, use, sent, innocuous)
+
+        running: list[Awaitable[Experiment]] = []
+        if wanted.sni:
+            running.append(sni(self._trace, neutral("tls", wanted.name, other)))
+        if wanted.host:
+            running.append(host(self._trace, neutral("http", wanted.name, other)))
+        if wanted.phrase:
+            usual = "/weather?today=1" if wanted.phrase.startswith("/") else NEUTRAL_PHRASE
+            running.append(phrase(self._trace, neutral("http", wanted.phrase, usual)))
+        if wanted.injection:
+            running.append(injection(self._trace, self._silence(wanted.name, other, silent)))
+        await self._gather(running)
+
+    async def before_try(self, wanted: Wanted) -> None:
+        """An innocuous try at each of the site's own endpoints in question, right before the name is tried again."""
+        self._own_kind = "sni" if wanted.sni else "host"
+        async with asyncio.TaskGroup() as group:
+            for endpoint in wanted.own:
+                tries = self._own.setdefault(endpoint, [])
+                if not any(t.failure for t in tries):  # one that failed: the address itself, or the censor's memory
+                    group.create_task(self._innocuous(endpoint, wanted, tries))
+
+    async def more_at_own(self, wanted: Wanted, endpoints: Sequence[Endpoint]) -> None:
+        """Further pairs where those of the tries left a doubt: with them there are six."""
+        once = self._once(self._own_kind)
+        for endpoint in endpoints:
+            places = [endpoint] * 3
+            setting = self._at_own(wanted, lambda: places.pop() if places else None)  # noqa: B023
+            more = await one_after_another(self._trace, self._own_kind, setting, once)
+            self._own[endpoint] += more.tries
+
+    def keep(self, experiment: Experiment) -> None:
+        """Add one that was made elsewhere."""
+        self._done.append(experiment)
+
+    async def _gather(self, running: Sequence[Awaitable[Experiment]]) -> None:
+        async def one(work: Awaitable[Experiment]) -> None:
+            self._done.append(await work)
+
+        async with asyncio.TaskGroup() as group:
+            for work in running:
+                group.create_task(one(work))
+
+    async def _innocuous(self, endpoint: Endpoint, wanted: Wanted, tries: list[Attempt]) -> None:
+        setting = self._at_own(wanted, lambda: endpoint)
+        tries.append(await attempt(self._trace, setting, self._once(self._own_kind), endpoint, innocuous=True))
+
+    def _once(self, kind: str) -> Once:
+        async def handshake(branch: Trace, endpoint: Endpoint, sent: str, innocuous: bool) -> str | None:
+            if innocuous:
+                branch.limits = _hasty(branch)
+            return await handshake_failure(branch, endpoint, sent, self._means.authorities)
+
+        async def request(branch: Trace, endpoint: Endpoint, sent: str, innocuous: bool) -> str | None:
+            if innocuous:
+                branch.limits = _hasty(branch)
+            return await fetch_failure(branch, endpoint, parse_url(f"http://{sent}/"))
+
+        return handshake if kind == "sni" else request
+
+    def _at_own(self, wanted: Wanted, take: Callable[[], Endpoint | None]) -> Setting:
+        innocuous = next(iter(wanted.innocuous), "") or self._control_name(wanted.name)
+        return Setting(
+            place="own", take=take, sent=wanted.name, innocuous=innocuous, until=self._until,
+            authorities=self._means.authorities, gate=self._means.gate, pairs=3,
+        )  # fmt: skip
+
+    def _setting(self, lent: Sequence[NeutralEndpoint], use: str, sent: str, innocuous: str) -> Setting:
+        egress, listeners = self._vantage.egress, self._means.listeners
+
+        async def done(endpoint: Endpoint, failed: bool) -> None:
+            await listeners.done(egress, endpoint, failed, uid=self._uid)
+
+        return Setting(
+            place="neutral", take=lambda: listeners.take(egress, lent, use), done=done, sent=sent,
+            innocuous=innocuous, until=self._until, authorities=self._means.authorities,
+        )  # fmt: skip
+
+    def _silence(self, name: str, other: str, silent: Iterable[str]) -> Setting:
+        places = [a for a in (self._means.silent, *silent) if a]
+        return Setting(
+            place="silent", take=lambda: (places[0], 53) if places else None, sent=name, innocuous=other,
+            until=self._until, authorities=self._means.authorities,
+        )  # fmt: skip
+
+    def _control_name(self, name: str) -> str:
+        """A name that nobody objects to: a control site's, of another site than the name in question."""
+        others = [c for c in self._means.controls if site_of(c) != site_of(name)]
+        return random.choice(others) if others else "www.example.com"  # noqa: S311 - which of them does not matter
+
+
+def _hasty(trace: Trace) -> Limits:
+    return msgspec.structs.replace(trace.limits, timeout=min(trace.limits.timeout, OWN_TIMEOUT))
