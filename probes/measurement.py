@@ -26,7 +26,8 @@ class VantageFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
 class SelfTest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The vantage about itself, at seconds `at` of the measurement (negative: before it).
 
-    `opened` and `failed`: control names that worked and that did not; `failed_resolvers`: resolvers that failed for
+    `opened` and `failed`: control names that worked and that did not; `secured`: those that completed TLS with a valid
+    certificate, so that they will do as innocuous names; `failed_resolvers`: resolvers that failed for
     control names; `untrusted`: control names with untrusted certificates; `not_empty`: empty pages that were not
     empty; `clock_skew`: seconds by which the own clock is ahead of HTTPS dates; `ipv6`: None where not known.
     """
@@ -34,6 +35,7 @@ class SelfTest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     at: float = 0.0
     opened: tuple[str, ...] = ()
     failed: tuple[str, ...] = ()
+    secured: tuple[str, ...] = ()
     failed_resolvers: tuple[str, ...] = ()
     untrusted: tuple[str, ...] = ()
     not_empty: tuple[str, ...] = ()

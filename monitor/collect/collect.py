@@ -2,7 +2,7 @@
 
 import asyncio
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 import msgspec
@@ -73,10 +73,11 @@ class Collector:
         self.was_blocked = was_blocked or _never
         self.listeners = Listeners(residual)
 
-    def means(self) -> Means:
-        """What experiments need of it."""
+    def means(self, good: Sequence[str]) -> Means:
+        """What experiments need of it; `good`: control names that the vantage's test has just reached."""
         return Means(
-            authorities=self.authorities, gate=self.gate, listeners=self.listeners, controls=self.tester.hosts,
+            authorities=self.authorities, gate=self.gate, listeners=self.listeners, 
+            controls=tuple(h for h in self.tester.hosts if h in good) or self.tester.hosts,
             silent=self.silent,
         )  # fmt: skip
 
@@ -133,7 +134,9 @@ class _Work:
     async def _look_again(self, suspicion: Suspicion, first: Case) -> None:
         """Further tries and experiments, the control before and after, and the vantage's own test at the end."""
         await self._ask_again(attempt=0)
-        self.experiments = Experiments(self.c.means(), self.vantage, self.trace, self.uid)
+        self.experiments = Experiments(
+            self.c.means(self.tests[-1].secured or self.tests[-1].opened), self.vantage, self.trace, self.uid
+        )
         plan = wanted(self._case(), suspicious=True)
         async with asyncio.TaskGroup() as group:
             silent = [r.silent for r in self.replies]

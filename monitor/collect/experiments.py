@@ -29,7 +29,8 @@ NEUTRAL_PHRASE = "weather forecast today"
 
 
 class Means(msgspec.Struct, frozen=True, kw_only=True):
-    """What experiments need of the collector. `controls`: hosts of the control sites; `silent`: as configured."""
+    """What experiments need of the collector. `controls`: hosts of control sites that open from here; `silent`: an
+    address as configured."""
 
     authorities: Authorities
     gate: Gate

@@ -81,7 +81,7 @@ class SelfTester:
         skews = [v.skew for v in seen if v.skew is not None]
         return SelfTest(
             opened=tuple(v.host for v in seen if v.opened),
-            failed=tuple(v.host for v in seen if not v.opened),
+            failed=tuple(v.host for v in seen if not v.opened), secured=tuple(v.host for v in seen if v.secured),
             failed_resolvers=_failed_resolvers([v.lookups for v in seen]),
             untrusted=tuple(v.host for v in seen if v.untrusted),
             not_empty=tuple(str(url) for url, task in zip(self._empty, empty, strict=True) if task.result() is False),
@@ -119,6 +119,7 @@ class SelfTester:
         step = trace.operations[-1]
         assert isinstance(step, tls.TLSHandshake)
         visit.untrusted = step.certificate_failure not in (None, INVALID_CERTIFICATE)
+        visit.secured = step.valid
         if secured is not None and not visit.untrusted:
             page = await self._fetch(trace, secured, stream, url)
             visit.skew = self._skew(page.header("date"))
@@ -192,7 +193,7 @@ class _Visit:
 
     def __init__(self, host: str) -> None:
         self.host = host
-        self.opened = self.untrusted = self.fake = False
+        self.opened = self.secured = self.untrusted = self.fake = False
         self.skew: float | None = None
         self.lookups: list[DNSLookup] = []
 

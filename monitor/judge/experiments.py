@@ -13,8 +13,11 @@ from probes.tls import TLSHandshake
 
 from .artefacts import PROOF, fails, kind_of_forgery, self_signed
 from .finding import Finding
+from .observation import Observation
 from .observe import Case
 
+OWN = 3.0  # log10 likelihood ratio at the site's own address, where the server may have its own mind about names
+PROMPT = 2.0  # seconds to the control's first byte; the vantage waits 10
 _SNI = {RESET: "tls.reset.sni", TIMEOUT: "tls.timeout.sni", "timed_out": "tls.timeout.sni", EOF: "tls.eof.sni"}
 _HOST = {RESET: "http.reset.host", TIMEOUT: "http.timeout.host", "timed_out": "http.timeout.host", EOF: "http.eof.host"}
 _PHRASE = {RESET: "http.reset.keyword", TIMEOUT: "http.timeout", "timed_out": "http.timeout", EOF: "http.eof"}
@@ -55,20 +58,22 @@ def _differences(
         failure = max(failing, key=lambda f: (failing[f], f or "")) or ""
         found.append(
             Finding(
-                technique=techniques[failure], weight=PROOF, failures=count.failed, passes=count.passed,
-                hop=case.first.hop, text=_told(experiment, tries, count, words, failure),
+                technique=techniques[failure], weight=PROOF if experiment.place == "neutral" else OWN,
+                failures=count.failed, passes=count.passed, hop=case.first.hop,
+                text=_told(case, experiment, tries, words, failure),
             )
         )  # fmt: skip
     return found
 
 
-def _told(experiment: Experiment, tries: Sequence[Attempt], count: Tally, words: str, failure: str) -> str:
+def _told(case: Case, experiment: Experiment, tries: Sequence[Attempt], words: str, failure: str) -> str:
     with_name = next(t.sent for t in tries if not t.innocuous)
     without = next(t.sent for t in tries if t.innocuous)
+    count, hop = tally(tries), case.first.hop
     return (
-        f"{words} failed with {with_name} in {count.failed} of {count.failed + count.passed} tries ({failure}) and "
-        f"passed with {without} in {count.innocuous_passed} of {count.innocuous_passed} in between, "
-        f"{_WHERE.get(experiment.place, experiment.place)}"
+        f"{words}{f' at redirect {hop}' if hop else ''} failed with {with_name} in {count.failed} of "
+        f"{count.failed + count.passed} tries ({failure}) and passed with {without} in {count.innocuous_passed} of "
+        f"{count.innocuous_passed} in between, {_WHERE.get(experiment.place, experiment.place)}"
     )
 
 
@@ -124,8 +129,16 @@ def _stands(case: Case, experiment: Experiment) -> bool:
     endpoints = {(t.address, t.port) for t in experiment.tries}
     seen = [o for o in case.observations if (o.address, o.port) in endpoints and o.failure]
     if any(o.layer == "http" for o in seen):
-        return bool(case.reference.at(seen[0].hop).pages)
+        return _answers_at_once(case, seen)
     return bool(seen) and all(o.control_tls == "ok" for o in seen if o.layer == "tls")
+
+
+def _answers_at_once(case: Case, seen: Sequence[Observation]) -> bool:
+    """The control got a page; where silence is the failure, at once: a slow page is no dropped request."""
+    pages = case.reference.at(seen[0].hop).pages
+    if not any(o.failure in (TIMEOUT, "timed_out") for o in seen):
+        return bool(pages)
+    return any(p.ttfb is not None and p.ttfb < PROMPT for p in pages)
 
 
 def other_page(case: Case) -> list[Finding]:

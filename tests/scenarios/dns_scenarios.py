@@ -123,7 +123,7 @@ SCENARIOS = (
                     Rule(kind="dns_empty", names=NAME, query_types=("AAAA",)))),
     Scenario(name="only IPv6 answers are forged", outcome="impaired", technique="dns.injection.other",
              rules=(Rule(kind="dns_forge", names=NAME, forged=FORGED, query_types=("AAAA",)),)),
-    Scenario(name="NAT64: the made-up address is reset", row=3, outcome="likely_blocked", technique="tls.reset",
+    Scenario(name="NAT64: the made-up address is reset", row=3, outcome="blocked", technique="tls.reset.sni",
              trouble=Trouble(nat64="64:ff9b::/96"), rules=(Rule(kind="tls_reset", names=NAME),)),
     Scenario(name="NAT64: the made-up address holds the true one", row=3, outcome="ok",
              trouble=Trouble(nat64="64:ff9b::/96")),

@@ -34,6 +34,7 @@ ROOT = Path(__file__).resolve().parents[2]
 LIMITS = Limits(timeout=0.6, dns_timeout=0.5, listen=0.2)
 REST = timedelta(minutes=4)  # shorter than the real one: the clock that skips it must not seem wrong
 RESOLVERS = ("system", "udp://8.8.8.8:53", "https://dns.example/dns-query?bootstrap=9.9.9.9")
+SILENT = "192.241.9.9"
 CONTROL_NAMES = ("control-a.example", "control-b.example", "control-c.example", "control-d.example")
 FINGERPRINTS = load_fingerprints(sorted((ROOT / "blocklists").glob("fingerprints_*.csv")))
 
@@ -86,6 +87,9 @@ class Scenario(msgspec.Struct, kw_only=True):
     reference: bool = False
     no_helpers: bool = False
     broken_helper: bool = False
+    neutral: int = 0  # listeners that each helper lends
+    silent: bool = False  # the helper names an address that runs no resolver
+    blocked_before: bool = False  # the target was blocked in one of its last measurements
     resolvers: tuple[str, ...] = RESOLVERS
     country: str = "CN"
     ahead: float = 0.0
@@ -118,12 +122,15 @@ async def _play(scenario: Scenario) -> Result:
             Helper(
                 SimulatedNetwork(world, f"helper-{n}", Censor(scenario.helper_rules), scenario.helper_trouble),
                 authorities, resolvers=parse_resolvers(["system"]), rate=1e6, burst=10**6,
-                limits=msgspec.structs.replace(LIMITS, timeout=scenario.timeout),
+                limits=msgspec.structs.replace(LIMITS, timeout=scenario.timeout), public=f"192.241.1.{n + 1}",
+                silent=SILENT if scenario.silent else "",
             )
             for n in range(0 if scenario.no_helpers else scenario.helpers)
         ]  # fmt: skip
         for helper in helpers:
-            await helper.start(("127.0.0.1", 0), [])
+            await helper.start(("127.0.0.1", 0), [("127.0.0.1", 0)] * scenario.neutral)
+            for place in helper.neutral_endpoints:
+                world.add_service("neutral.example", place["address"], place["port"], place["port"])
         urls = [f"http://127.0.0.1:{helper.port}/" for helper in helpers]
         if scenario.broken_helper:
             urls = ["http://127.0.0.1:9/"]
@@ -133,6 +140,10 @@ async def _play(scenario: Scenario) -> Result:
         finally:
             for helper in helpers:
                 await helper.stop()
+
+
+async def _always(_target: str, _vantage: str) -> bool:
+    return True
 
 
 def _authorities(world: World) -> Authorities:
@@ -161,6 +172,7 @@ async def _measure(
         authorities=authorities, control=Control(helpers=helpers, session=session, clock=clock, referee=referee),
         tester=SelfTester(names=controls, empty=["http://empty.example/"], authorities=authorities, limits=LIMITS, clock=clock),
         residual=Residual(clock, rest=REST), fingerprints=FINGERPRINTS, limits=limits, clock=clock, retries=3, simulated=True,
+        was_blocked=_always if scenario.blocked_before else None,
     )  # fmt: skip
     for url in scenario.before:
         await collector.measure(target_of(url), vantage)
