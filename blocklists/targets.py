@@ -34,6 +34,11 @@ class Target(msgspec.Struct, frozen=True, kw_only=True):
     expect: str = ""  # text that the real page contains, where the list gives it
     notes: str = ""
 
+    @property
+    def phrase(self) -> str:
+        """The text of a `phrase:TEXT`; empty for a URL."""
+        return self.name.removeprefix(PHRASE) if not self.url else ""
+
 
 def load(path: Path, *, downloaded: bool = False) -> list[Target]:
     """The targets of a list in its order. Raises ListError with every fault that the file has.

@@ -53,11 +53,13 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     concurrency: int
     retries: int
     timeout: float
+    path_followed: bool
     ca_file: Path | None
     helpers: tuple[str, ...]
     control_vantage: str
     control_open: Path
     control_empty: tuple[str, ...]
+    control_silent: str
     helper_listen: tuple[str, int]
     helper_public: str
     helper_neutral: tuple[tuple[str, int], ...]
@@ -196,6 +198,7 @@ KEYS: dict[str, dict[str, Key]] = {
         "concurrency": Key(int, 64, _within(1, 1000), "measurements on the network at once"),
         "retries": Key(int, 3, _within(0, 20), "further tries after a suspicious first look"),
         "timeout": Key(str, "10s", positive_duration, "limit of each network operation"),
+        "path": Key(bool, False, _same, "find out at which hop a censor reacts, by packets with a growing TTL"),
         "ca_file": Key(str, "", _same, "PEM file of roots added to certifi's"),
     },
     "control": {
@@ -203,6 +206,7 @@ KEYS: dict[str, dict[str, Key]] = {
         "vantage": Key(str, "", _same, "a vantage below that is not censored"),
         "open": Key(str, "blocklists/controls.csv", _same, "sites that must be reachable everywhere"),
         "empty": Key(list, [], _urls, "pages that answer 204, for the captive-portal test"),
+        "silent": Key(str, "", _address, "an address beyond the border that runs no resolver, asked to expose forgers"),
     },
     "helper": {
         "listen": Key(str, "127.0.0.1:8081", host_port, "where `wallwatch helper` listens"),
@@ -330,8 +334,10 @@ def _config(
         path=path, database=folder / service["database"], listen=service["listen"],
         targets=tuple(folder / t for t in service["targets"]), every=schedule["every"], jitter=schedule["jitter"],
         concurrency=probe["concurrency"], retries=probe["retries"], timeout=probe["timeout"],
+        path_followed=probe["path"],
         ca_file=optional(probe["ca_file"]), helpers=control["helpers"], control_vantage=control["vantage"],
-        control_open=folder / control["open"], control_empty=control["empty"], helper_listen=helper["listen"],
+        control_open=folder / control["open"], control_empty=control["empty"],
+        control_silent=control["silent"], helper_listen=helper["listen"],
         helper_public=helper["public"], helper_neutral=helper["neutral"], helper_silent=helper["silent"],
         fingerprints=tuple(folder / f for f in tables["judge"]["fingerprints"]),
         geo_database=optional(tables["geo"]["database"]), per_target_limit=tables["metrics"]["per_target_limit"],

@@ -11,7 +11,7 @@ import msgspec
 
 from blocklists import Fingerprints, ListError, Target, load, load_fingerprints
 from monitor import __version__
-from monitor.collect.collect import Collector, Result
+from monitor.collect.collect import Collector, Result, WasBlocked
 from monitor.collect.control import Control
 from monitor.collect.reference import Referee
 from monitor.collect.residual import REST, Residual
@@ -103,11 +103,12 @@ def _vantage(config: VantageConfig) -> Vantage:
 class Engine:
     """Measures by one setup. One that follows `before` keeps its counters, resting addresses, slots and faults."""
 
-    def __init__(self, made: Setup, *, before: "Engine | None" = None) -> None:
+    def __init__(self, made: Setup, *, before: "Engine | None" = None, was_blocked: WasBlocked | None = None) -> None:
         self.setup = made
         self.config = made.config
         self.vantages = {v.name: v for v in made.vantages}
         self._before = before
+        self._was_blocked = was_blocked
         self.residual: Residual = before.residual if before else Residual(made.clock, rest=made.rest)
         self.metrics: Metrics = before.metrics if before else Metrics(
             per_target_limit=made.config.per_target_limit, simulated=made.simulated, version=__version__
@@ -138,7 +139,8 @@ class Engine:
         self.collector = Collector(
             authorities=made.authorities, control=self.control, tester=tester, residual=self.residual,
             fingerprints=made.fingerprints, limits=made.limits, clock=made.clock, retries=config.retries,
-            slots=self.slots, simulated=made.simulated,
+            slots=self.slots, simulated=made.simulated, silent=config.control_silent,
+            was_blocked=self._was_blocked,
         )  # fmt: skip
         self._take_over()
         return self

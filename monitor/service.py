@@ -13,13 +13,13 @@ import msgspec
 from aiohttp import web
 
 from blocklists import ListError, Target
-from monitor.collect.collect import Result
+from monitor.collect.collect import HISTORY, Result
 from monitor.collect.schedule import Round, Schedule
 from monitor.collect.self_test import is_usable, told
 from monitor.collect.underway import Underway
 from monitor.config import Config, ConfigError
 from monitor.engine import SHIPPED, Engine, Setup, setup
-from monitor.judge.verdict import Verdict
+from monitor.judge.verdict import STOPPED, Verdict
 from monitor.publish import server
 from monitor.publish.metrics import Metrics
 from monitor.store import Store
@@ -37,7 +37,7 @@ class Service:
     """A running `wallwatch run`: engine, store, schedule and pages. `read_again` gives the setup for a reload."""
 
     def __init__(self, made: Setup, *, store: Store, read_again: Callable[[], Setup] | None = None) -> None:
-        self.engine = Engine(made)
+        self.engine = Engine(made, was_blocked=self._was_blocked)
         self.store = store
         self._read_again = read_again
         self._runner: web.AppRunner | None = None
@@ -61,6 +61,10 @@ class Service:
         self.metrics.config_reload(True, self.engine.setup.clock.now().timestamp())
         await self._show()
         return self
+
+    async def _was_blocked(self, target: str, vantage: str) -> bool:
+        """A target blocked not long ago is followed up whatever the first look says (row 27)."""
+        return not STOPPED.isdisjoint(await self.store.recent_outcomes(target, vantage, HISTORY))
 
     async def _show(self) -> None:
         """Let metrics and pages have the targets and vantages of the present setup, and no others."""
@@ -88,7 +92,7 @@ class Service:
         """Every target once from every vantage, regardless of schedule; stored. `progress` is told (done, all)."""
         await self.engine.check_control()
         results: list[Result] = []
-        pairs = [(t, v) for v in self.engine.measured_vantages() for t in self.all_targets() if t.url]
+        pairs = [(t, v) for v in self.engine.measured_vantages() for t in self.all_targets()]
         random.shuffle(pairs)
 
         async def one(target: Target, vantage: str) -> None:
@@ -168,7 +172,7 @@ class Service:
             faults = _fixed(before.config, made.config)
             if not faults:
                 made = msgspec.structs.replace(made, clock=before.clock, rest=before.rest)
-                return await Engine(made, before=self.engine).__aenter__()
+                return await Engine(made, before=self.engine, was_blocked=self._was_blocked).__aenter__()
         except (ConfigError, ListError, OSError) as error:
             faults = str(error).splitlines()
         except Exception:  # our own bug: it must not end what runs well

@@ -24,6 +24,7 @@ from .control import Control
 from .experiments import Experiments, Means
 from .gate import Gate
 from .listeners import Listeners, lent
+from .phrase import measure_phrase
 from .residual import Residual
 from .seat import Seat
 from .self_test import SelfTester
@@ -73,6 +74,15 @@ class Collector:
         self.was_blocked = was_blocked or _never
         self.listeners = Listeners(residual)
 
+    async def _measure_phrase(self, target: Target, vantage: Vantage) -> Result:
+        trace = Trace(vantage.network, self.clock, self.limits)
+        async with Seat(self.slots):
+            made = await measure_phrase(
+                target, vantage, trace, uid=uid_of(trace.began), control=self.control, tester=self.tester,
+                means=self.means(()),
+            )  # fmt: skip
+        return Result(made, judge(observe(made, self.fingerprints)))
+
     def means(self, good: Sequence[str]) -> Means:
         """What experiments need of it; `good`: control names that the vantage's test has just reached."""
         return Means(
@@ -83,6 +93,8 @@ class Collector:
 
     async def measure(self, target: Target, vantage: Vantage) -> Result:
         """Measure a target now. Takes seconds where all is well, a minute and more where it is not."""
+        if not target.url:
+            return await self._measure_phrase(target, vantage)
         return await _Work(self, target, vantage).run()
 
 
@@ -118,6 +130,9 @@ class _Work:
             await self._let_rest(case)  # nobody else shall go there while we look again
             await self._look_again(suspicion, case)
             case = self._case()
+        elif wanted(case, suspicious=False).anything:
+            await self._look_closer(case)
+            case = self._case()
         elif not case.first.reached:
             await self._test_again()
             case = self._case()
@@ -134,9 +149,7 @@ class _Work:
     async def _look_again(self, suspicion: Suspicion, first: Case) -> None:
         """Further tries and experiments, the control before and after, and the vantage's own test at the end."""
         await self._ask_again(attempt=0)
-        self.experiments = Experiments(
-            self.c.means(self.tests[-1].secured or self.tests[-1].opened), self.vantage, self.trace, self.uid
-        )
+        self.experiments = Experiments(self.c.means(self._good_names()), self.vantage, self.trace, self.uid)
         plan = wanted(self._case(), suspicious=True)
         async with asyncio.TaskGroup() as group:
             silent = [r.silent for r in self.replies]
@@ -147,6 +160,16 @@ class _Work:
         await self._ask_about_hop(first, attempt=max(1, self.c.retries))
         await self.trace.settle()
         await self._test_again()
+
+    async def _look_closer(self, case: Case) -> None:
+        """The plain client reached the site; QUIC failed, or the page came slowly."""
+        self.experiments = Experiments(self.c.means(self._good_names()), self.vantage, self.trace, self.uid)
+        plan = wanted(case, suspicious=False)
+        await self.experiments.at_listeners(plan, lent(self.replies), [r.silent for r in self.replies])
+        await self._test_again()
+
+    def _good_names(self) -> tuple[str, ...]:
+        return self.tests[-1].secured or self.tests[-1].opened
 
     async def _try_again(self, suspicion: Suspicion, plan: Wanted) -> None:
         """The plain client's further tries, an innocuous one at the same address before each."""

@@ -13,6 +13,7 @@ from probes.experiment import Attempt, Experiment
 from probes.followup.host import fetch_failure, host, phrase
 from probes.followup.injection import injection
 from probes.followup.pairs import Once, attempt, one_after_another
+from probes.followup.quic import quic
 from probes.followup.setting import Endpoint, Setting
 from probes.followup.sni import handshake_failure, sni
 from probes.measurement import NeutralEndpoint
@@ -73,6 +74,9 @@ class Experiments:
         if wanted.phrase:
             usual = "/weather?today=1" if wanted.phrase.startswith("/") else NEUTRAL_PHRASE
             running.append(phrase(self._trace, neutral("http", wanted.phrase, usual)))
+        if wanted.quic:
+            running.append(quic(self._trace, neutral("quic", wanted.name, other)))
+            running.append(quic(self._trace, self._at_own(wanted, lambda: wanted.quic[0])))
         if wanted.injection:
             running.append(injection(self._trace, self._silence(wanted.name, other, silent)))
         await self._gather(running)

@@ -50,9 +50,14 @@ class SelfTester:
         self._running: dict[str, asyncio.Lock] = {}
 
     @property
+    def urls(self) -> tuple[str, ...]:
+        """The URLs of the control sites."""
+        return tuple(t.url for t in self._names if t.url)
+
+    @property
     def hosts(self) -> tuple[str, ...]:
         """The hosts of the control sites."""
-        return tuple(dict.fromkeys(parse_url(t.url).host for t in self._names if t.url))
+        return tuple(dict.fromkeys(parse_url(url).host for url in self.urls))
 
     def newest(self, vantage: Vantage) -> SelfTest | None:
         """The last result, however old; None before the first test."""

@@ -19,8 +19,9 @@ def measure(arguments: argparse.Namespace) -> int:
     """One account, or one JSON line, a target and vantage."""
     config = config_of(arguments)
     made = setup(config)
-    listed = {t.url: t for found in made.targets.values() for t in found}
-    targets = [listed.get(target.url, target) for target in map(_target, arguments.urls)]
+    listed = {t.name: t for found in made.targets.values() for t in found}
+    listed |= {t.url: t for t in listed.values() if t.url}
+    targets = [listed.get(target.url or target.name, target) for target in map(_target, arguments.urls)]
     names = [v.name for v in made.vantages]
     unknown = [name for name in arguments.vantage if name not in names]
     if unknown:
@@ -31,12 +32,9 @@ def measure(arguments: argparse.Namespace) -> int:
 
 def _target(url: str) -> Target:
     try:
-        target = target_of(url)
+        return target_of(url)
     except ValueError as error:
         raise BadInput(f"{url}: {error}") from None
-    if not target.url:
-        raise BadInput(f"{url}: phrases cannot be measured in this version")
-    return target
 
 
 async def _measure(engine: Engine, targets: list[Target], vantages: list[str], style: str) -> None:

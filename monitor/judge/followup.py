@@ -3,7 +3,7 @@
 import msgspec
 
 from blocklists import site_of
-from probes.address import parse
+from probes.address import is_ipv6, parse
 from probes.quic import QUICHandshake
 
 from .differences import contact_fails_only_here
@@ -73,9 +73,15 @@ def _own(case: Case) -> tuple[tuple[str, int], ...]:
 
 
 def _quic(case: Case) -> tuple[tuple[str, int], ...]:
-    """Where the first look's QUIC failed although TCP reached the site."""
+    """Where to try QUIC again, if the first look's failed: at an address of the site's that has not seen the name yet,
+    else at that one, which may drop everything now (row 18)."""
     failed = [op for op in case.measurement.operations if isinstance(op, QUICHandshake) and op.failure]
-    return tuple((op.address, op.port) for op in failed if not (op.failure or "").startswith("not_tried"))[:1]
+    failed = [op for op in failed if not (op.failure or "").startswith("not_tried")]
+    if not failed:
+        return ()
+    used, version = failed[0].address, is_ipv6(failed[0].address)
+    others = [a for a in sorted(case.reference.at(0).addresses) if a != used and is_ipv6(a) == version]
+    return tuple((a, failed[0].port) for a in (*others[:1], used))
 
 
 def _slow(case: Case) -> tuple[tuple[str, int], ...]:

@@ -210,6 +210,14 @@ def residual(case: Case) -> list[Finding]:
     ]
 
 
+def no_listener(case: Case) -> list[Finding]:
+    """A phrase can be tried only where a helper lends a listener that is beyond the censor."""
+    tries = [t for e in case.measurement.experiments if e.kind in ("phrase", "search") for t in e.tries]
+    if not case.measurement.target.startswith("phrase:") or tries:
+        return []
+    return [Finding(cause="not_measurable", text="no helper lends a neutral listener, so the phrase was sent nowhere")]
+
+
 def bad_date_only_here(case: Case) -> list[Finding]:
     """A certificate out of date here and good for the control: another node of the same site, or the clock."""
     seen = case.first.seen

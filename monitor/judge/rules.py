@@ -74,6 +74,7 @@ RULES = (
     Rule("ok.mostly_reached", "ok", innocent.mostly_reached, "Loss hits some tries, blocking nearly all."),
     Rule("ok.phrase_passes", "ok", experiments.phrase_passes, "What comes through is not filtered on this path."),
     Rule("insufficient.residual", "insufficient", innocent.residual, "A skipped contact is no evidence."),
+    Rule("insufficient.no_listener", "insufficient", innocent.no_listener, "What was not sent cannot be judged."),
     Rule("insufficient.date", "insufficient", innocent.bad_date_only_here, "Nodes of one site differ."),
     Rule("insufficient.no_control", "insufficient", innocent.no_control, "A site down everywhere looks the same."),
     Rule("insufficient.control_failed", "insufficient", innocent.control_failed, "Without its word nothing is sure."),

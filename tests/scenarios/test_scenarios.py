@@ -8,15 +8,14 @@ import pytest
 from monitor.collect.collect import Result
 from monitor.judge.rules import RULES
 
-from . import connection_scenarios, dns_scenarios, encrypted_scenarios, page_scenarios
+from . import connection_scenarios, dns_scenarios, encrypted_scenarios, experiment_scenarios, page_scenarios
 from .harness import Scenario, play
 
-FILES = (dns_scenarios, encrypted_scenarios, connection_scenarios, page_scenarios)
+FILES = (dns_scenarios, encrypted_scenarios, connection_scenarios, page_scenarios, experiment_scenarios)
 SCENARIOS = tuple(scenario for file in FILES for scenario in file.SCENARIOS)
 AT_ONCE = 3
 ROWS = 30  # of the page of tricky situations, which docs/rules.md tells again
 LATER = {  # rows that no measurement without further experiments can settle, and why
-    13: "needs the differential with an innocuous name",
     18: "needs QUIC and neutral listeners",
     21: "needs the self-test of the egress",
     25: "is about the events of many targets at once",
