@@ -278,8 +278,8 @@ def _section(value: Any, where: str, keys: dict[str, Key], path: Path, faults: l
 
 
 def _typed(value: Any, kind: type[Any]) -> Any:
-    names = {str: "a string", int: "a whole number", list: "a list of strings"}
-    if not isinstance(value, kind) or isinstance(value, bool):
+    names = {str: "a string", int: "a whole number", bool: "true or false", list: "a list of strings"}
+    if not isinstance(value, kind) or isinstance(value, bool) != (kind is bool):
         raise ValueError(f"must be {names[kind]}, not {value!r}")
     if kind is list and not all(isinstance(item, str) for item in value):
         raise ValueError("must be a list of strings")

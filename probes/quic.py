@@ -1,6 +1,7 @@
 """One QUIC handshake, recorded."""
 
-from .trace import Operation
+from .certificate import Authorities
+from .trace import Operation, Trace
 
 
 class QUICHandshake(Operation, frozen=True, kw_only=True, omit_defaults=True, tag="quic"):
@@ -20,3 +21,16 @@ class QUICHandshake(Operation, frozen=True, kw_only=True, omit_defaults=True, ta
     certificate_failure: str | None = None
     received: int = 0
     completed: bool = False
+
+
+def available() -> bool:
+    """Whether the extra `quic` is installed."""
+    return False
+
+
+async def handshake(
+    trace: Trace, address: str, port: int, server_name: str, *, authorities: Authorities, hop: int = 0, alpn: str = "h3",
+    refuse: str = "",
+) -> QUICHandshake:  # fmt: skip
+    """One QUIC handshake, recorded."""
+    raise NotImplementedError  # being written

@@ -1,6 +1,7 @@
 """Small hand-built measurements for the rules: one site at one address, a control that sees it, and what a test changes."""
 
 import hashlib
+from collections.abc import Callable
 from datetime import UTC, datetime
 from itertools import count
 from typing import Any
@@ -8,10 +9,10 @@ from typing import Any
 from blocklists import Fingerprint, Fingerprints
 from monitor.judge.observe import Case, observe
 from probes.dns import DNSLookup, Record, Response, failure_of
+from probes.experiment import AnyOperation, Attempt, Experiment
 from probes.failure import TIMEOUT
 from probes.http import HTTPRoundTrip
 from probes.measurement import (
-    AnyOperation,
     ControlEndpoint,
     ControlPage,
     ControlReply,
@@ -24,6 +25,7 @@ from probes.tls import TLSHandshake
 
 SITE, SECOND, STRANGER, SIX = "93.184.215.14", "93.184.215.15", "31.13.94.37", "2606:2800:21f::14"
 BOGON, BLOCK_ADDRESS, FOREIGN_BLOCK_ADDRESS = "127.0.0.1", "203.98.7.65", "203.98.7.66"
+LISTENER, OTHER_NAME, PHRASE = "192.241.1.1", "control.example", "phrase:六四"
 NAME, TITLE, LENGTH = "site.example", "A quiet newspaper", 5000
 SECURE, PLAIN = f"https://{NAME}/", f"http://{NAME}/"
 HELPER, OTHER_HELPER, DOH = "helper:https://a.example/", "helper:https://b.example/", "https://dns.example/dns-query"
@@ -92,6 +94,47 @@ def contact(address: str = SITE, *, attempt: int = 0, hop: int = 0, url: str = S
         got |= {"body_sha256": sha256(body), "body_length": len(body)}
     made.append(HTTPRoundTrip(started=started + 0.02, finished=started + 0.1, url=url, failure=http, **where, **got))
     return made
+
+
+def attempt(sent: str = NAME, *, innocuous: bool = False, failure: str | None = None, at: float = 5.0,
+            address: str = LISTENER, port: int = 20000, operation: AnyOperation | None = None) -> Attempt:  # fmt: skip
+    """One try of an experiment, with the step that it ended with."""
+    sent = OTHER_NAME if innocuous and sent == NAME else sent
+    step = operation or TLSHandshake(started=at, finished=at + 0.1, address=address, port=port, server_name=sent,
+                                     failure=failure)  # fmt: skip
+    return Attempt(sent=sent, innocuous=innocuous, started=at, finished=at + 0.1, address=address, port=port,
+                   failure=failure, operations=(step,))  # fmt: skip
+
+
+def pairs(kind: str, failures: tuple[str | None, ...], *, innocuous: str | None = None, place: str = "neutral",
+          step: Callable[[bool, str | None, int], AnyOperation] | None = None) -> Experiment:  # fmt: skip
+    """An experiment in pairs: how each try with the name ended; `innocuous`: how the others did."""
+    tries = []
+    for number, failure in enumerate(failures):
+        for without, how in ((True, innocuous), (False, failure)):
+            operation = step(without, how, number) if step else None
+            at = 5.0 + number + (0.0 if without else 0.5)
+            tries.append(attempt(innocuous=without, failure=how, at=at, port=20000 + number, operation=operation))
+    return Experiment(kind=kind, place=place, started=5.0, finished=15.0, tries=tuple(tries))
+
+
+def request(without: bool, failure: str | None, number: int, *, body: str = "neutral", **fields: Any) -> HTTPRoundTrip:
+    """The step of a `host` or `phrase` try."""
+    host = OTHER_NAME if without else NAME
+    return HTTPRoundTrip(started=5.0 + number, finished=5.1 + number, address=LISTENER, port=20000 + number,
+                         url=f"http://{host}/", failure=failure,
+                         **({} if failure else {"status": 200, "body_sha256": sha256(body.encode())} | fields))  # fmt: skip
+
+
+def asked(answers: dict[str, tuple[str, ...]]) -> Experiment:
+    """An `injection` experiment: what came for each name; nothing for one that is not named."""
+    tries = []
+    for number in range(6):
+        innocuous = number % 2 == 0
+        name = OTHER_NAME if innocuous else NAME
+        lookup = dns(*answers.get(name, ()), name=name, resolver="silent", at=5.0 + number)
+        tries.append(attempt(name, innocuous=innocuous, failure=None if name in answers else TIMEOUT, operation=lookup))
+    return Experiment(kind="injection", place="silent", tries=tuple(tries))
 
 
 def nowhere(*, hop: int = 1, attempt: int = 0, failure: str = "http_invalid_redirect_location_host") -> HTTPRoundTrip:

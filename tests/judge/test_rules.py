@@ -7,8 +7,10 @@ import pytest
 
 from monitor.judge.analyze import analyze
 from monitor.judge.rules import RULES, fire
-from probes.failure import NOT_TRIED_RESIDUAL
+from probes.failure import NOT_TRIED_RESIDUAL, TIMEOUT
 from probes.measurement import Measurement, SelfTest
+from probes.quic import QUICHandshake
+from probes.tls import TLSHandshake
 
 from . import build as b
 from .build import contact, control, control_page, dns, endpoint, http_control, measure, repeated, twice
@@ -53,6 +55,38 @@ def _servfail(apart: float) -> Measurement:
     return measure(*(dns(2, attempt=n, at=n * apart / 3) for n in range(4)))
 
 
+def _tried(*experiments: Any, failing: int = 4, **how: Any) -> Measurement:
+    """A site whose plain tries failed, and what was found out beside them."""
+    return measure(repeated(failing, **how), experiments=experiments)
+
+
+def _http(*experiments: Any, **how: Any) -> Measurement:
+    return measure(repeated(4, url=b.PLAIN, **how), url=b.PLAIN, experiments=experiments)
+
+
+def _quic(without: bool, failure: str | None, number: int) -> QUICHandshake:
+    return QUICHandshake(started=5.0 + number, finished=6.0 + number, address=b.LISTENER, port=20000 + number,
+                         server_name=b.OTHER_NAME if without else b.NAME, failure=failure)  # fmt: skip
+
+
+def _certificate(leaf: str) -> Any:
+    def step(without: bool, failure: str | None, number: int) -> TLSHandshake:
+        return TLSHandshake(started=5.0 + number, finished=6.0 + number, address=b.LISTENER, port=20000 + number,
+                            server_name=b.NAME, failure=failure, chain=("usual" if without else leaf,))  # fmt: skip
+
+    return step
+
+
+def _page(body: str) -> Any:
+    return lambda without, failure, number: b.request(without, failure, number, body="neutral" if without else body)
+
+
+def _phrase(*experiments: Any) -> Measurement:
+    made = measure(experiments=experiments, replies=())
+    return msgspec.structs.replace(made, target=b.PHRASE, url="", site="")
+
+
+ALL, NONE, SOME = (b.RESET,) * 3, (None,) * 6, (b.RESET, None, None, None, None, None)
 NO_SUCH_NAME = {"addresses": (), "endpoints": (), "dns_failure": "dns_nxdomain_error"}
 NO_PAGE = control_page(status=0, failure="connection_reset")
 UNREAD = {"page": control_page(status=0, failure="unknown_failure")}
@@ -102,6 +136,43 @@ PAIRS: dict[str, Pair] = {
             dns(b.SITE), contact(url=b.PLAIN, body=b.BLOCK_BODY, title="Notice"), url=b.PLAIN,
             replies=http_control(page=control_page(title="Notice", body_length=len(b.BLOCK_BODY))),
         ),
+        otherwise="ok",
+    ),
+    "dns.answer_from_nowhere": Pair(
+        fires=measure(*CALM, experiments=(b.asked({b.NAME: (b.STRANGER,)}),)), outcome="impaired",
+        technique="dns.injection.other",
+        misses=measure(*CALM, experiments=(b.asked({b.NAME: (b.SITE,), b.OTHER_NAME: ("151.101.1.7",)}),)),
+        otherwise="ok",
+    ),
+    "tls.fails_only_with_the_name": Pair(
+        fires=_tried(b.pairs("sni", ALL), tls=b.RESET), outcome="blocked", technique="tls.reset.sni",
+        misses=_tried(b.pairs("sni", SOME), tls=b.RESET), otherwise="likely_blocked",
+    ),
+    "tls.other_certificate_for_the_name": Pair(
+        fires=_tried(b.pairs("sni", (None,) * 3, step=_certificate("strange")), tls=b.RESET), outcome="blocked",
+        technique="tls.mitm",
+        misses=_tried(b.pairs("sni", (None,) * 3, step=_certificate("usual")), tls=b.RESET),
+        otherwise="likely_blocked",
+    ),
+    "http.fails_only_with_the_host": Pair(
+        fires=_http(b.pairs("host", ALL, step=b.request), http=b.RESET), outcome="blocked",
+        technique="http.reset.host",
+        misses=_http(b.pairs("host", ALL, innocuous=b.RESET, step=b.request), http=b.RESET),
+        otherwise="likely_blocked",
+    ),
+    "http.other_page_for_the_host": Pair(
+        fires=_http(b.pairs("host", (None,) * 3, step=_page("blocked")), http=b.RESET), outcome="blocked",
+        technique="http.blockpage",
+        misses=_http(b.pairs("host", (None,) * 3, step=_page("neutral")), http=b.RESET), otherwise="likely_blocked",
+    ),
+    "http.fails_only_with_the_phrase": Pair(
+        fires=_phrase(b.pairs("phrase", ALL, step=b.request)), outcome="blocked", technique="http.reset.keyword",
+        misses=_phrase(b.pairs("phrase", SOME, step=b.request)), otherwise="insufficient",
+    ),
+    "quic.fails_only_with_the_name": Pair(
+        fires=measure(*CALM, experiments=(b.pairs("quic", (TIMEOUT,) * 3, step=_quic),)), outcome="impaired",
+        technique="quic.timeout.sni",
+        misses=measure(*CALM, experiments=(b.pairs("quic", (TIMEOUT,) * 3, innocuous=TIMEOUT, step=_quic),)),
         otherwise="ok",
     ),
     "down.dns_fails_alike": Pair(
@@ -211,10 +282,18 @@ PAIRS: dict[str, Pair] = {
         fires=measure(repeated(1, good=2, tls=b.RESET)), outcome="ok",
         misses=measure(repeated(2, good=2, tls=b.RESET)), otherwise="insufficient",
     ),
+    "ok.phrase_passes": Pair(
+        fires=_phrase(b.pairs("phrase", NONE, step=b.request)), outcome="ok",
+        misses=_phrase(b.pairs("phrase", (None, b.RESET, None), step=b.request)), otherwise="insufficient",
+    ),
     "insufficient.residual": Pair(
         fires=measure(dns((b.SITE, b.SECOND)), contact(tcp=NOT_TRIED_RESIDUAL), contact(b.SECOND, tcp=NOT_TRIED_RESIDUAL)),
         outcome="insufficient", cause="residual",
         misses=measure(dns((b.SITE, b.SECOND)), contact(tcp=NOT_TRIED_RESIDUAL), contact(b.SECOND)), otherwise="ok",
+    ),
+    "insufficient.no_listener": Pair(
+        fires=_phrase(), outcome="insufficient", cause="not_measurable",
+        misses=_phrase(b.pairs("phrase", SOME, step=b.request)), otherwise="insufficient",
     ),
     "insufficient.date": Pair(
         fires=measure(dns(b.SITE), contact(certificate=b.BAD_DATE)), outcome="insufficient", cause="ambiguous",
