@@ -169,7 +169,7 @@ def documented_keys() -> dict[str, dict[str, tuple[str, str]]]:
 
 
 def _documented(key: Key) -> tuple[str, str]:
-    kind = {str: "string", int: "integer", list: "list"}[key.kind]
+    kind = {str: "string", int: "integer", bool: "boolean", list: "list"}[key.kind]
     return kind, "needed" if key.default is None else f"`{json.dumps(key.default)}`"
 
 

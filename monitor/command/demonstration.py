@@ -32,6 +32,8 @@ from .serving import stop_on_signal
 LIMITS = Limits(timeout=1.2, dns_timeout=1.0, listen=0.3)  # loopback is near
 _RESOLVERS = ("system", "udp://8.8.8.8:53", "https://dns.example/dns-query?bootstrap=9.9.9.9")
 _ENDLESS = 90.0  # seconds that the story takes where the demo has no end
+_LISTENER, _SILENT = "192.241.1.1", "192.241.1.2"  # where the simulated helper lends listeners, and where nobody is
+_LISTENERS = 48
 _ROUNDS = 7  # in the story
 
 
@@ -60,8 +62,12 @@ async def _play(database: Path, listen: tuple[str, int], seconds: float | None, 
             rate=1000.0,
             burst=10_000,
             limits=LIMITS,
+            public=_LISTENER,
+            silent=_SILENT,
         )
-        await helper.start(("127.0.0.1", 0), [])
+        await helper.start(("127.0.0.1", 0), [("127.0.0.1", 0)] * _LISTENERS)
+        for place in helper.neutral_endpoints:
+            world.add_service("neutral.example", place["address"], place["port"], place["port"])
         try:
             made = _setup(world, censors, authorities, f"http://127.0.0.1:{helper.port}/", database, listen, length)
             async with Store.open(database, simulated=True) as store, Service(made, store=store) as service:
