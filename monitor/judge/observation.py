@@ -27,7 +27,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     """One contact with one address. `layer` is the furthest that was tried, `failure` is that layer's.
 
     `plain`: the plain client was given this address; `control_tcp` and `control_tls`: None where the control did not
-    try, `ok`, or its failure.
+    try, `ok`, or its failure. `flow` links it with its operations.
     """
 
     attempt: int
@@ -53,6 +53,7 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
     expected: bool | None
     control_tcp: str | None
     control_tls: str | None
+    flow: int = 0
 
     @property
     def valid_tls(self) -> bool:

@@ -149,7 +149,7 @@ class Case:
             body_length=page.body_length if page else 0, body_sha256=page.body_sha256 if page else "",
             cut=page.cut if page else "", location=page.location if page else "",
             expected=page.expected if page else None,
-            control_tcp=reference.tcp(behind, connect.port),
+            flow=connect.flow, control_tcp=reference.tcp(behind, connect.port),
             control_tls=reference.tls(behind, connect.port, handshake.server_name if handshake else name),
         )  # fmt: skip
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from . import artefacts, differences, experiments, innocent
+from . import artefacts, differences, experiments, innocent, resets
 from .finding import Finding
 from .observe import Case
 
@@ -43,6 +43,8 @@ RULES = (
          "Only the server name differs between tries that fail and tries that pass."),
     Rule("tls.other_certificate_for_the_name", "artefact", experiments.other_certificate,
          "The listener has one certificate only."),
+    Rule("tcp.reset_not_the_servers", "artefact", resets.not_the_servers,
+         "Its header, its time and what the server did besides show that another has sent it."),
     Rule("http.fails_only_with_the_host", "artefact", experiments.host_name,
          "Only the Host differs between tries that fail and tries that pass."),
     Rule("http.other_page_for_the_host", "artefact", experiments.other_page, "The listener has one page only."),

@@ -9,7 +9,9 @@ from monitor.judge.analyze import analyze
 from monitor.judge.rules import RULES, fire
 from probes.failure import NOT_TRIED_RESIDUAL, TIMEOUT
 from probes.measurement import Measurement, SelfTest
+from probes.packets import Flow, Packet
 from probes.quic import QUICHandshake
+from probes.tcp import TCPConnect
 from probes.tls import TLSHandshake
 
 from . import build as b
@@ -58,6 +60,29 @@ def _servfail(apart: float) -> Measurement:
 def _tried(*experiments: Any, failing: int = 4, **how: Any) -> Measurement:
     """A site whose plain tries failed, and what was found out beside them."""
     return measure(repeated(failing, **how), experiments=experiments)
+
+
+def _packets(ttl: int, *, spoken: bool = False, took: float = 0.05) -> Measurement:
+    """Four connections that were reset; the server's own packets have TTL 51, the way there and back takes 40 ms."""
+    made = _tried(tls=b.RESET)
+    connects = [op for op in made.operations if isinstance(op, TCPConnect)]
+    operations = tuple(
+        msgspec.structs.replace(op, local_port=40000 + op.attempt) if op in connects else op for op in made.operations
+    )
+    flows = tuple(_flow(40000 + op.attempt, ttl, took, spoken=spoken) for op in connects)
+    return msgspec.structs.replace(made, operations=operations, flows=flows)
+
+
+def _flow(local_port: int, ttl: int, took: float, *, spoken: bool) -> Flow:
+    def packet(at: float, flags: str, *, inbound: bool = True, ttl: int = 51, length: int = 0, ack: int = 1) -> Packet:
+        return Packet(at=at, inbound=inbound, ttl=ttl, flags=flags, window=64240, length=length, acknowledged=ack)
+
+    packets = [
+        packet(0.0, "S", inbound=False, ack=0), packet(0.04, "SA"), packet(0.041, "PA", inbound=False, length=517),
+        packet(0.041 + took, "R", ttl=ttl),
+    ]  # fmt: skip
+    answer = [packet(0.041 + took + 0.02, "PA", length=1400, ack=518)] if spoken else []
+    return Flow(address=b.SITE, port=443, local_port=local_port, packets=(*packets, *answer))
 
 
 def _http(*experiments: Any, **how: Any) -> Measurement:
@@ -153,6 +178,10 @@ PAIRS: dict[str, Pair] = {
         technique="tls.mitm",
         misses=_tried(b.pairs("sni", (None,) * 3, step=_certificate("usual")), tls=b.RESET),
         otherwise="likely_blocked",
+    ),
+    "tcp.reset_not_the_servers": Pair(
+        fires=_packets(249, spoken=True), outcome="blocked", technique="tls.reset",
+        misses=_packets(52, spoken=True), otherwise="likely_blocked",
     ),
     "http.fails_only_with_the_host": Pair(
         fires=_http(b.pairs("host", ALL, step=b.request), http=b.RESET), outcome="blocked",
@@ -352,3 +381,23 @@ def test_every_rule_says_why() -> None:
 def test_stages_come_in_the_order_of_decision_except_that_differences_wait() -> None:
     order = list(dict.fromkeys(rule.stage for rule in RULES))
     assert order == ["unusable", "artefact", "down", "difference", "ok", "insufficient"]
+
+
+@pytest.mark.parametrize(
+    ("ttl", "spoken", "took", "outcome"),
+    [
+        (249, False, 0.015, "blocked"),  # too early for anything at the server's end
+        (249, False, 0.05, "likely_blocked"),  # a firewall at the server's end has a TTL of its own
+        (53, False, 0.015, "likely_blocked"),
+        (51, True, 0.015, "likely_blocked"),
+        (39, True, 0.05, "blocked"),
+    ],
+)
+def test_a_header_alone_proves_nothing(ttl: int, spoken: bool, took: float, outcome: str) -> None:
+    assert analyze(_packets(ttl, spoken=spoken, took=took), b.FINGERPRINTS).outcome == outcome
+
+
+def test_packets_of_another_connection_are_no_evidence() -> None:
+    made = _packets(249, spoken=True)
+    others = tuple(msgspec.structs.replace(flow, local_port=flow.local_port + 100) for flow in made.flows)
+    assert analyze(msgspec.structs.replace(made, flows=others), b.FINGERPRINTS).outcome == "likely_blocked"
