@@ -4,10 +4,13 @@
     phrases.csv                       phrases that are censored where whole sites are not
     fingerprints_{dns,http}.csv       known block pages, and pages that only look like one
     history.csv                       blocks and unblocks that others documented
+    searches.toml                     search pages and shops that can be asked what they withhold
+    resets.csv                        what resets of known censors look like
 
     table                             a CSV file as rows, with every fault by file and line
     targets · phrases · fingerprints  what the rows mean: Target, Phrase, Fingerprint
-    history                           likewise: Change
+    history · resets                  likewise: Change, ResetPattern
+    searches · search_keys            likewise, of the one list that is no table: Search
     categories · sites                the words of a target: its category, its registrable domain
     kinds                             `check`: whichever list it is, is it sound?
 
@@ -19,6 +22,7 @@ from .fingerprints import Fingerprint, Fingerprints, load_fingerprints
 from .history import Change, load_history
 from .kinds import check
 from .phrases import Phrase, load_phrases
+from .resets import ResetPattern, load_resets
 from .sites import site_of
 from .table import Fault, ListError
 from .targets import Target, load, target_of
@@ -31,12 +35,14 @@ __all__ = [
     "Fingerprints",
     "ListError",
     "Phrase",
+    "ResetPattern",
     "Target",
     "check",
     "load",
     "load_fingerprints",
     "load_history",
     "load_phrases",
+    "load_resets",
     "site_of",
     "target_of",
 ]

@@ -11,6 +11,8 @@ from typing import Any
 
 import msgspec
 
+from blocklists.searches import Search, chosen
+from blocklists.table import ListError
 from probes.address import parse
 from probes.resolvers import parse_resolvers
 from probes.url import parse_url
@@ -69,6 +71,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     per_target_limit: int
     vantages: tuple[VantageConfig, ...]
     lists: tuple[tuple[Path, str], ...] = ()  # (file, where it is downloaded from)
+    searches: tuple[Search, ...] = ()
 
     @property
     def downloaded(self) -> frozenset[Path]:
@@ -147,6 +150,13 @@ def _secure_url(text: str) -> str:
     return str(url)
 
 
+def _searches(names: list[str]) -> tuple[Search, ...]:
+    try:
+        return chosen(names)
+    except ListError as error:
+        raise ValueError("; ".join(map(str, error.faults))) from None
+
+
 def _address(text: str) -> str:
     if text and parse(text) is None:
         raise ValueError(f"{text!r} is no IP address")
@@ -200,6 +210,7 @@ KEYS: dict[str, dict[str, Key]] = {
         "timeout": Key(str, "10s", positive_duration, "limit of each network operation"),
         "path": Key(bool, False, _same, "find out at which hop a censor reacts, by packets with a growing TTL"),
         "ca_file": Key(str, "", _same, "PEM file of roots added to certifi's"),
+        "searches": Key(list, [], _searches, "search pages and shops asked what they withhold, by name"),
     },
     "control": {
         "helpers": Key(list, [], _urls, "OONI-compatible test helpers, asked in turn"),
@@ -342,4 +353,5 @@ def _config(
         fingerprints=tuple(folder / f for f in tables["judge"]["fingerprints"]),
         geo_database=optional(tables["geo"]["database"]), per_target_limit=tables["metrics"]["per_target_limit"],
         vantages=vantages, lists=tuple((folder / name, url) for name, url in lists.items()),
+        searches=probe["searches"],
     )  # fmt: skip

@@ -20,6 +20,8 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `sent` is what was put into it: the server name, the Host, the phrase or the name asked for; `innocuous` says that
     it is the one nobody objects to. `failure` None: it passed. `started` and `finished` are seconds of the measurement.
     `ttl` is the IP TTL that the trigger left with (0: the usual one), `router` who said that it ran out.
+    `matched` names a search's own patterns that were in the page: `present`, `notice:0` and so on; with `elsewhere:`
+    before them where the look-up was for the country in which the thing must be found.
     """
 
     sent: str
@@ -31,6 +33,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     failure: str | None = None
     ttl: int = 0
     router: str = ""
+    matched: tuple[str, ...] = ()
     operations: tuple[AnyOperation, ...] = ()
 
 
@@ -38,8 +41,8 @@ class Experiment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`kind`: `sni`, `host`, `phrase`, `injection`, `quic`, `throughput`, `path` or `search`.
 
     `place`: `own` (the site's own address), `neutral` (a helper's listener), `silent` (an address that runs no
-    resolver) or `platform` (a public search page). `tries` are in the order in which they began; `left_out` says why
-    the experiment, or its rest, was not made (then it is no evidence either way).
+    resolver) or `platform:NAME` (a public search page). `tries` are in the order in which they began; `left_out` says
+    why the experiment, or its rest, was not made (then it is no evidence either way).
     """
 
     kind: str
