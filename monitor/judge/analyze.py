@@ -72,8 +72,9 @@ def _unproved(case: Case, suspicions: list[Fired]) -> Verdict:
             for f in repeated
             if f[0].id == "contact.fails_only_here" and f[1].failures >= ENOUGH and not is_ipv6(f[1].address)
         ]
-        if cut and case.first.reached:
-            return _interfered(case, "impaired", cut)
+        slow = [f for f in suspicions if f[0].id == "throttle.only_here"]  # its runs are its repetition (row 19)
+        if (cut or slow) and case.first.reached:
+            return _interfered(case, "impaired", cut + slow)
         return _innocent("ok", good)
     if repeated and plain_is_stopped(case):
         return _interfered(case, "likely_blocked", repeated)

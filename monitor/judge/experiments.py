@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from probes.dns import DNSLookup, Response
 from probes.experiment import Attempt, Experiment
 from probes.failure import EOF, RESET, TIMEOUT
+from probes.followup.search import withheld
 from probes.followup.tally import Tally, tally
 from probes.http import HTTPRoundTrip
 from probes.quic import QUICHandshake
@@ -219,6 +220,22 @@ def answer_from_nowhere(case: Case) -> list[Finding]:
 def _answered(experiment: Experiment, *, innocuous: bool) -> list[Response]:
     steps = (op for t in experiment.tries if t.innocuous == innocuous for op in t.operations)
     return [r for op in steps for r in getattr(op, "responses", ()) if not r.malformed]
+
+
+def withheld_by_platform(case: Case) -> list[Finding]:
+    """A platform's own search shows a notice for the phrase in every page, and none for a neutral phrase."""
+    found = []
+    for experiment in of_kind(case, "search"):
+        count = withheld(experiment)
+        if count.differs:
+            found.append(
+                Finding(
+                    technique="content.withheld", weight=OWN, failures=count.notices,
+                    text=f"{experiment.place.removeprefix('platform:')} showed its notice for the phrase in "
+                    f"{count.notices} of {count.pages} pages and in none of {count.neutral_pages} for a neutral phrase",
+                )
+            )  # fmt: skip
+    return found
 
 
 def differs(case: Case) -> bool:

@@ -1,13 +1,19 @@
 """Which experiments are worth their contacts? Pure: from a case, like `suspects`; the collector makes them."""
 
+from collections.abc import Sequence
+
 import msgspec
 
 from blocklists import site_of
 from probes.address import is_ipv6, parse
+from probes.experiment import Experiment
+from probes.failure import RESET
+from probes.followup.host import path_of
+from probes.followup.path import Trigger
 from probes.quic import QUICHandshake
 
 from .differences import contact_fails_only_here
-from .experiments import own_tally
+from .experiments import of_kind, own_tally
 from .observe import Case
 
 SLOW = 5.0  # times slower than the control: suspicious (judgement row 19)
@@ -82,6 +88,33 @@ def _quic(case: Case) -> tuple[tuple[str, int], ...]:
     used, version = failed[0].address, is_ipv6(failed[0].address)
     others = [a for a in sorted(case.reference.at(0).addresses) if a != used and is_ipv6(a) == version]
     return tuple((a, failed[0].port) for a in (*others[:1], used))
+
+
+def triggers(case: Case) -> tuple[tuple[Trigger, str], ...]:
+    """What to send with a growing TTL: that to which somebody reacted at a listener or a silent address (a reset or an
+    answer; silence has no hop)."""
+    found: list[tuple[Trigger, str]] = []
+    kinds: tuple[tuple[str, Trigger], ...] = (
+        ("sni", "tls"),
+        ("host", "http"),
+        ("phrase", "http"),
+        ("injection", "dns"),
+    )
+    for kind, trigger in kinds:
+        for experiment in of_kind(case, kind):
+            named = [t for t in experiment.tries if not t.innocuous]
+            reset = (
+                [t for t in named if t.failure == RESET] if trigger != "dns" else [t for t in named if not t.failure]
+            )
+            if experiment.place != "own" and len(reset) * 2 > len(named):
+                found.append((trigger, path_of(named[0].sent) if kind == "phrase" else named[0].sent))
+    return tuple(dict.fromkeys(found))[:2]
+
+
+def quic_is_dropped(experiments: Sequence[Experiment]) -> bool:
+    """No innocuous name came through, at the site's own address and at listeners: the network has no QUIC (row 30)."""
+    tries = [t for e in experiments if e.kind == "quic" for t in e.tries if t.innocuous]
+    return len({(t.address, t.port) for t in tries}) > 1 and all(t.failure for t in tries)
 
 
 def _slow(case: Case) -> tuple[tuple[str, int], ...]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import msgspec
 
-from . import artefacts, differences, experiments, innocent, resets
+from . import artefacts, differences, experiments, innocent, resets, throttling
 from .finding import Finding
 from .observe import Case
 
@@ -50,6 +50,10 @@ RULES = (
     Rule("http.other_page_for_the_host", "artefact", experiments.other_page, "The listener has one page only."),
     Rule("http.fails_only_with_the_phrase", "artefact", experiments.phrase,
          "Only the words of path and query differ between tries that fail and tries that pass."),
+    Rule("throttle.only_with_the_name", "artefact", throttling.throttled_by_name,
+         "Only the server name differs between transfers that crawl and transfers that do not."),
+    Rule("content.withheld_here", "artefact", experiments.withheld_by_platform,
+         "The platform says so itself, over its own valid TLS."),
     Rule("quic.fails_only_with_the_name", "artefact", experiments.quic_name,
          "Only the server name differs between tries that fail and tries that pass."),
     Rule("down.dns_fails_alike", "down", innocent.dns_fails_alike, "What exists for nobody is not blocked."),
@@ -71,6 +75,8 @@ RULES = (
          "The control sees the right certificate at the same address."),
     Rule("http.page_differs", "difference", differences.page_differs_only_here,
          "Length, headers and title have nothing in common with the control's page."),
+    Rule("throttle.only_here", "difference", throttling.throttled,
+         "The control is served quickly, and this line is quick for others."),
     Rule("ok.valid_certificate", "ok", innocent.valid_certificate, "Nobody else can show this certificate."),
     Rule("ok.same_page", "ok", innocent.same_page, "The page is the one that the control gets."),
     Rule("ok.mostly_reached", "ok", innocent.mostly_reached, "Loss hits some tries, blocking nearly all."),

@@ -9,5 +9,6 @@ injection    a DNS query to an address that runs no resolver
 quic         the server name in a QUIC handshake
 throughput   bytes per second under the name and under another
 path         the trigger with a growing TTL: at which hop somebody reacts
+hops         packets that die after so many hops, and the routers that say so
 search       what a platform's own search gives for a phrase
 """

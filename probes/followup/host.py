@@ -28,19 +28,22 @@ async def phrase(trace: Trace, setting: Setting) -> Experiment:
     """
 
     async def once(branch: Trace, endpoint: Endpoint, sent: str, _innocuous: bool) -> str | None:
-        return await fetch_failure(branch, endpoint, parse_url(_search(endpoint, sent)))
+        return await fetch_failure(branch, endpoint, parse_url(_at(endpoint, sent)))
 
     return await in_pairs(trace, "phrase", setting, once)
 
 
-def _search(endpoint: Endpoint, text: str) -> str:
-    """`text` is a phrase, or a path with its query as it stands in a URL."""
-    address, port = endpoint
-    where = f"http://[{address}]:{port}" if ":" in address else f"http://{address}:{port}"
+def path_of(text: str) -> str:
+    """The path and query for a phrase; what stands in a URL so stays as it is."""
     if text.startswith("/"):
-        return where + text
+        return text
     coded = quote(text, safe="")
-    return f"{where}/search/{coded}?q={coded}"
+    return f"/search/{coded}?q={coded}"
+
+
+def _at(endpoint: Endpoint, text: str) -> str:
+    address, port = endpoint
+    return f"http://[{address}]:{port}{path_of(text)}" if ":" in address else f"http://{address}:{port}{path_of(text)}"
 
 
 async def fetch_failure(trace: Trace, endpoint: Endpoint, url: URL) -> str | None:

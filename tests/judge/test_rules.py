@@ -7,6 +7,7 @@ import pytest
 
 from monitor.judge.analyze import analyze
 from monitor.judge.rules import RULES, fire
+from probes.experiment import Experiment
 from probes.failure import NOT_TRIED_RESIDUAL, TIMEOUT
 from probes.measurement import Measurement, SelfTest
 from probes.packets import Flow, Packet
@@ -16,6 +17,8 @@ from probes.tls import TLSHandshake
 
 from . import build as b
 from .build import contact, control, control_page, dns, endpoint, http_control, measure, repeated, twice
+from .test_throttling import CRAWL, FAST, LINE, alone, four
+from .test_throttling import control as throttled_control
 
 STAGES = {rule.id: rule.stage for rule in RULES}
 UNCONDITIONAL = {"insufficient.ambiguous"}  # the last row fires whenever it is asked: its near miss is another verdict
@@ -104,6 +107,20 @@ def _certificate(leaf: str) -> Any:
 
 def _page(body: str) -> Any:
     return lambda without, failure, number: b.request(without, failure, number, body="neutral" if without else body)
+
+
+def _slow(*experiments: Any) -> Measurement:
+    return measure(*CALM, replies=throttled_control(), experiments=experiments)
+
+
+def _searched(*, notices: int) -> Experiment:
+    """Two pages of a platform's search for each phrase; `notices` of those for the phrase say that it is withheld."""
+    tries = []
+    for number in range(4):
+        innocuous = number % 2 == 0
+        matched = ("present", "notice:0") if not innocuous and number // 2 < notices else ("present",)
+        tries.append(msgspec.structs.replace(b.attempt(innocuous=innocuous, at=5.0 + number), matched=matched))
+    return Experiment(kind="search", place="platform:there", tries=tuple(tries))
 
 
 def _phrase(*experiments: Any) -> Measurement:
@@ -197,6 +214,14 @@ PAIRS: dict[str, Pair] = {
     "http.fails_only_with_the_phrase": Pair(
         fires=_phrase(b.pairs("phrase", ALL, step=b.request)), outcome="blocked", technique="http.reset.keyword",
         misses=_phrase(b.pairs("phrase", SOME, step=b.request)), otherwise="insufficient",
+    ),
+    "throttle.only_with_the_name": Pair(
+        fires=_slow(four(CRAWL, FAST, FAST, CRAWL)), outcome="impaired", technique="throttle.sni",
+        misses=_slow(four(CRAWL, FAST, FAST, FAST)), otherwise="ok",
+    ),
+    "content.withheld_here": Pair(
+        fires=_phrase(_searched(notices=2)), outcome="blocked", technique="content.withheld",
+        misses=_phrase(_searched(notices=1)), otherwise="insufficient",
     ),
     "quic.fails_only_with_the_name": Pair(
         fires=measure(*CALM, experiments=(b.pairs("quic", (TIMEOUT,) * 3, step=_quic),)), outcome="impaired",
@@ -298,6 +323,10 @@ PAIRS: dict[str, Pair] = {
     "http.page_differs": Pair(
         fires=_different(), outcome="likely_blocked", technique="http.diff",
         misses=_different(title="Another newspaper"), otherwise="insufficient",
+    ),
+    "throttle.only_here": Pair(
+        fires=_slow(LINE, alone(CRAWL, CRAWL)), outcome="impaired", technique="throttle",
+        misses=_slow(LINE, alone(CRAWL, FAST)), otherwise="ok",
     ),
     "ok.valid_certificate": Pair(
         fires=measure(*CALM), outcome="ok",
