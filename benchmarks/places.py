@@ -68,6 +68,9 @@ class MappedNetwork:
         """See `Network.nameservers`."""
         return [(_SYSTEM, 53)]
 
+    def capture(self) -> None:
+        """See `Network.capture`."""
+
     def port_of(self, address: str) -> int:
         """The server behind an address."""
         quiet = f"93.{_BLOCKS[SILENT]}.", f"2606:2800:{_BLOCKS[SILENT]:x}:"

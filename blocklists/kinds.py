@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from . import fingerprints, history, phrases, table, targets
+from . import fingerprints, history, phrases, resets, table, targets
 
-HEADERS = (targets.HEADER, phrases.HEADER, fingerprints.HEADER, history.HEADER)
+HEADERS = (targets.HEADER, phrases.HEADER, fingerprints.HEADER, history.HEADER, resets.HEADER)
 
 
 def check(path: Path) -> list[table.Fault]:
@@ -22,4 +22,6 @@ def faults_of(rows: table.Table) -> list[table.Fault]:
         return fingerprints.read(rows)[1]
     if rows.header == history.HEADER:
         return history.read(rows)[1]
+    if rows.header == resets.HEADER:
+        return resets.read(rows)[1]
     return list(rows.faults)

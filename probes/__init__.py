@@ -9,6 +9,10 @@
     tcp · tls · http           one connection, step by step, each step recorded apart
     certificate                was this chain good for this name? (asked after the handshake)
     web                        a page as a user would open it: DNS, TCP, TLS, HTTP, every redirect
+    capture                    packets as they pass, where the process may: flows and a pcap file, our address masked
+    tap · bpf · kept           its socket, the kernel's filter, its bounds
+    ip · masking · pcap        one packet as bytes, without our address, in a file
+    packets · resets           the packets of a connection, and what they say about a reset
     measurement                all of it, with the control beside it: the record that is kept
 
 Nothing here imports `blocklists` or `monitor`, and nothing here knows the word for what a censor does.

@@ -1,6 +1,6 @@
 """How packets leave: the seam between the probes and the world.
 
-A `Network` gives connected, non-blocking sockets and nothing else, so every probe works unchanged over
+A `Network` gives connected, non-blocking sockets, and packets where it can, so every probe works unchanged over
 the host's own network, over one bound to an interface, and over the simulated Internet.
 Its methods raise OSError for what the network did; the probes turn that into failure strings.
 """
@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Protocol
 
 from . import address as addresses
+from .capture import Capture
 
 _UDP_RECEIVE_BUFFER = 64 * 1024  # bytes the kernel keeps for us while nobody reads: bounds a flood
 _IP_RECVTTL = 12  # Linux; Python 3.11 does not name it
@@ -34,6 +35,9 @@ class Network(Protocol):
 
     def nameservers(self) -> Sequence[tuple[str, int]]:
         """The nameservers that the host is set up to use, as (address, port), first one first."""
+
+    def capture(self) -> Capture | None:
+        """The packets that pass, from now on; None where they cannot be seen. The caller closes it."""
 
 
 class DirectNetwork:
@@ -80,6 +84,10 @@ class DirectNetwork:
         words = [line.split() for line in text.splitlines()]
         found = [w[1] for w in words if len(w) > 1 and w[0] == "nameserver" and addresses.parse(w[1])]
         return [(server, 53) for server in found[:3]] or [("127.0.0.1", 53)]
+
+    def capture(self) -> Capture | None:
+        """See `Network.capture`; None without CAP_NET_RAW, and where the interface is not there."""
+        return Capture.open(self._interface)
 
     def _socket(self, address: str, kind: int) -> socket.socket:
         family = socket.AF_INET6 if addresses.is_ipv6(address) else socket.AF_INET

@@ -117,6 +117,9 @@ class SimulatedNetwork:
         """See `Network.nameservers`."""
         return [(self._place.world.resolver_of(self._place.client), 53)]
 
+    def capture(self) -> None:
+        """See `Network.capture`: nothing of a simulated network is on a wire."""
+
     async def close(self) -> None:
         """Cut what is under way and give all sockets back; used again, it opens anew."""
         async with self._opening:

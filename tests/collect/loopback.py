@@ -62,6 +62,9 @@ class LoopbackNetwork:
     def nameservers(self) -> Sequence[tuple[str, int]]:
         return list(self.udp)
 
+    def capture(self) -> None:
+        return None
+
 
 class Nameserver(asyncio.DatagramProtocol):
     """Answers for `ZONE`; a number is a response code, and what is not there does not exist."""

@@ -55,6 +55,9 @@ class MappedNetwork:
     def nameservers(self) -> Sequence[tuple[str, int]]:
         return self.servers
 
+    def capture(self) -> None:
+        return None
+
 
 class Nameserver(asyncio.DatagramProtocol):
     """Sends what `answer` gives for each query; a number is a pause in seconds."""
