@@ -4,6 +4,10 @@
     evidence      Measurement → steps: what the vantage saw, and beside it what the control saw
     operations    one recorded operation in words
     replies       what the control said, and the vantage of itself, in words
+    experiments   what each experiment asked, and its tries in order
+    counts        how many of them ended how
+    packets       resets beside the server's own packets; a capture's name as a file
+    notebook      steps, experiments and packets in one numbering, for account and page
     certificate   a certificate's subject, issuer and dates as text
     account       the steps and the verdict as plain text, for `wallwatch measure`
     record        Measurement + Verdict ↔ one line of JSON

@@ -7,28 +7,34 @@ from monitor.judge.verdict import Verdict
 from probes.measurement import Measurement, VantageFacts, rfc3339
 
 from . import replies
-from .evidence import Part, Step, left_out, parts
+from .evidence import Part, Step
+from .experiments import Try
+from .notebook import Notebook, notebook
 from .operations import Line
-from .text import pad, printable, seconds, wrap
+from .packets import HEAD, Seen
+from .text import pad, printable, seconds, width, wrap
 
 COLUMNS = 108
+_ROUTER = 40  # columns; the longest address has 39
 _LEFT, _RIGHT = 56, 45  # with number and rule between: COLUMNS
+ABOUT = "contacts that no plain client makes, each beside an innocuous one"
 WHY = {rule.id: rule.why for rule in RULES}
 
 
 def account(measurement: Measurement, verdict: Verdict) -> str:
     """The whole account; lines end in a newline. Nothing from the network can move a terminal's cursor."""
-    found = parts(measurement)
-    first = [part for part in found if part.attempt == 0]
-    again = [part for part in found if part.attempt > 0]
+    found = notebook(measurement)
+    first = [part for part in found.parts if part.attempt == 0]
+    again = [part for part in found.parts if part.attempt > 0]
     rows = _header(measurement)
     for part in first:
         rows += ["", *_part(part)]
     if again:
         rows += ["", "Further tries", *(row for part in again for row in _brief(part))]
-    if more := left_out(measurement):
-        rows.append(f"     and {more} more steps")
-    rows += _control(measurement) + _self_tests(measurement) + ["", *_verdict(verdict)]
+    if found.more_steps:
+        rows.append(f"     and {found.more_steps} more steps")
+    rows += _experiments(found) + _packets(found, measurement) + _control(measurement) + _self_tests(measurement)
+    rows += ["", *_verdict(verdict)]
     return "\n".join(row.rstrip() for row in rows) + "\n"
 
 
@@ -99,6 +105,69 @@ def _brief(part: Part) -> list[str]:
     for step in part.steps:
         first, *rest = wrap(f"+{step.at:.3f} s  {step.brief}", COLUMNS - 9)
         rows += [f"{step.number:>5}. {first}", *(" " * 9 + row for row in rest)]
+    return rows
+
+
+def _experiments(found: Notebook) -> list[str]:
+    rows = ["", f"Experiments: {ABOUT}"] if found.experiments else []
+    for told in found.experiments:
+        rows += ["", *(f"  {row}" for row in wrap(f"+{told.at:.3f} s  {told.question}", COLUMNS - 2))]
+        rows += _hops(told.tries) if told.hops else [row for one in told.tries for row in _try(one)]
+        if told.more:
+            rows.append(f"         and {told.more} more tries")
+        for name, value in (("count", told.count), ("left out", told.left_out)):
+            if value:
+                rows += [f"         {row}" for row in wrap(f"{name}: {value}", COLUMNS - 9)]
+    if found.more_experiments:
+        rows.append(f"     and {found.more_experiments} more experiments")
+    return rows
+
+
+def _try(one: Try) -> list[str]:
+    marked = "innocuous" if one.innocuous else "in question"
+    first, *rest = wrap(f"+{one.at:.3f} s  {marked}: {one.sent}, {one.where}", COLUMNS - 7)
+    rows = [f"{one.number:>5}. {first}", *(" " * 9 + row for row in rest)]
+    seen = one.lines if one.answers else [Line("; ".join(line.text for line in one.lines))] if one.lines else []
+    return rows + [" " * 9 + row for row in _indented((one.ended, *seen), COLUMNS - 9)]
+
+
+def _hops(tries: Sequence[Try]) -> list[str]:
+    """The tries of a path as a table, a row each."""
+    routers = [wrap(one.router or "–", _ROUTER)[0] for one in tries]  # a record from elsewhere may hold any text
+    wide = max(map(width, [*routers, "ran out at"]))
+    rows = [" " * 7 + f"{'at':<12}{'TTL':>3}  {pad('ran out at', wide)}  what was sent: how it ended"]
+    for one, router in zip(tries, routers, strict=True):
+        at, ttl = printable(f"+{one.at:.3f} s", 14), printable(str(one.ttl or "–"), 3)
+        head = f"{one.number:>5}. {at:<12}{ttl:>3}  {pad(router, wide)}  "
+        marked = f"{one.sent} (innocuous)" if one.innocuous else one.sent
+        said = "; ".join(line.text for line in (one.ended, *one.lines))
+        first, *rest = wrap(f"{marked}: {said}", COLUMNS - width(head))
+        rows += [head + first, *(" " * width(head) + row for row in rest)]
+    return rows
+
+
+def _packets(found: Notebook, measurement: Measurement) -> list[str]:
+    rows = ["", "Packets: each reset beside the server's SYN-ACK"] if found.packets else []
+    for seen in found.packets:
+        rows += [f"  {row}" for row in wrap(seen.title, COLUMNS - 2)]
+        rows += _table(seen) + [f"    {row}" for said in seen.said for row in _hanging(said, COLUMNS - 4)]
+    if found.more_packets:
+        rows.append(f"     and {found.more_packets} more connections")
+    if measurement.pcap:
+        rows.append(f"  all packets as a file: {len(measurement.pcap)} bytes, `facts.pcap` in the JSON")
+    return rows
+
+
+def _table(seen: Seen) -> list[str]:
+    """Columns as wide as what is in them; the last one, a reset's payload, may be long."""
+    cells = (HEAD, *seen.rows) if seen.rows else ()
+    widths = [max(width(row[column]) for row in cells) for column in range(len(HEAD))] if cells else []
+    rows = []
+    for row in cells:
+        *head, last = (pad(cell, wide) for cell, wide in zip(row, widths, strict=True))
+        start = " " * 4 + "  ".join(head) + "  "
+        first, *rest = wrap(last.rstrip(), COLUMNS - width(start))
+        rows += [start + first, *(" " * width(start) + more for more in rest)]
     return rows
 
 

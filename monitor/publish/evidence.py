@@ -9,8 +9,10 @@ from itertools import groupby
 import msgspec
 
 from probes.dns import DNSLookup
+from probes.experiment import AnyOperation
 from probes.http import HTTPRoundTrip
-from probes.measurement import AnyOperation, Measurement
+from probes.measurement import Measurement
+from probes.quic import QUICHandshake
 from probes.tcp import TCPConnect
 from probes.tls import TLSHandshake
 
@@ -19,11 +21,15 @@ from .certificate import Described, describe
 from .operations import Line
 from .text import printable
 
+Socket = tuple[str, int, int]
 MOST = 400  # steps; a recorded measurement from elsewhere may have any number
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True):
-    """One lookup, or all that happened on one connection. `at`: seconds since the measurement began."""
+    """One lookup, or all that happened on one connection. `at`: seconds since the measurement began.
+
+    `sockets`: the addresses, ports and local ports of its TCP connects, which link it with its packets.
+    """
 
     number: int
     at: float
@@ -34,6 +40,7 @@ class Step(msgspec.Struct, frozen=True, kw_only=True):
     control: tuple[Line, ...]
     certificates: tuple[Described, ...] = ()
     bodies: tuple[str, ...] = ()  # SHA-256 of those that were kept
+    sockets: tuple[Socket, ...] = ()
 
     @property
     def brief(self) -> str:
@@ -66,10 +73,10 @@ def left_out(measurement: Measurement) -> int:
 
 
 def _connections(found: Sequence[AnyOperation]) -> list[list[AnyOperation]]:
-    """Operations of one connection together, each lookup alone."""
+    """Operations of one TCP connection together, each lookup and each QUIC handshake alone."""
     flows: dict[object, list[AnyOperation]] = {}
     for number, op in enumerate(found):
-        flow = 0 if isinstance(op, DNSLookup) else op.flow
+        flow = 0 if isinstance(op, (DNSLookup, QUICHandshake)) else op.flow
         flows.setdefault((op.attempt, op.hop, flow) if flow else number, []).append(op)
     return [sorted(ops, key=lambda op: op.started) for ops in flows.values()]
 
@@ -90,6 +97,8 @@ def _step(measurement: Measurement, number: int, ops: list[AnyOperation]) -> Ste
     control = replies.of(measurement, hop=first.hop, attempt=first.attempt)
     if isinstance(first, DNSLookup):
         what, beside = operations.question(first), replies.dns(control, first.query_type)
+    elif isinstance(first, QUICHandshake):
+        what, beside = quic_contact(first), []  # controls speak TCP only
     else:
         what, beside = _contact(ops), replies.contact(control, first.address, first.port)
     return Step(
@@ -97,13 +106,24 @@ def _step(measurement: Measurement, number: int, ops: list[AnyOperation]) -> Ste
         vantage=tuple(line for op in ops for line in operations.lines(op)), control=tuple(beside),
         certificates=tuple(
             describe(digest, measurement.certificates.get(digest))
-            for op in ops if isinstance(op, TLSHandshake) for digest in op.chain[:8]
+            for op in ops if isinstance(op, (TLSHandshake, QUICHandshake)) for digest in op.chain[:8]
         ),
+        sockets=sockets(ops),
         bodies=tuple(
             op.body_sha256 for op in ops
             if isinstance(op, HTTPRoundTrip) and op.body_sha256 in measurement.bodies
         ),
     )  # fmt: skip
+
+
+def sockets(ops: Sequence[AnyOperation]) -> tuple[Socket, ...]:
+    """Where TCP connects went, and from which of our ports."""
+    return tuple((op.address, op.port, op.local_port) for op in ops if isinstance(op, TCPConnect) and op.local_port)
+
+
+def quic_contact(op: QUICHandshake) -> str:
+    """Whom a QUIC handshake was made with."""
+    return f"contact {printable(op.address, 64)} port {op.port} over QUIC as {printable(op.server_name, 80)}"
 
 
 def _contact(ops: list[AnyOperation]) -> str:

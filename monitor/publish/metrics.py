@@ -20,9 +20,11 @@ from monitor.judge.verdict import Verdict
 from monitor.store import Row
 from probes.address import parse
 from probes.dns import DNSLookup
+from probes.experiment import AnyOperation
 from probes.failure import KNOWN
 from probes.http import HTTPRoundTrip
-from probes.measurement import AnyOperation, Measurement, VantageFacts
+from probes.measurement import Measurement, VantageFacts
+from probes.quic import QUICHandshake
 from probes.tcp import TCPConnect
 from probes.tls import TLSHandshake
 
@@ -35,6 +37,7 @@ _PHASES: dict[type[AnyOperation], str] = {
     DNSLookup: "dns",
     TCPConnect: "tcp",
     TLSHandshake: "tls",
+    QUICHandshake: "quic",
     HTTPRoundTrip: "http",
 }
 _STATES = {"blocked": "blocked", "unblocked": "open", "impaired": "impaired"}
@@ -97,7 +100,10 @@ class Metrics:
     # Measurements
 
     def observe(self, measurement: Measurement, verdict: Verdict, events: Sequence[Event] = ()) -> None:
-        """Count a measurement, its operations and the events that it confirmed."""
+        """Count a measurement, the plain client's operations and the events that it confirmed.
+
+        Contacts of experiments are not counted: an address that runs no resolver is silent as it should be.
+        """
         vantage = measurement.vantage.name
         if not self._has(vantage):
             return

@@ -3,8 +3,9 @@
 import msgspec
 
 from probes.dns import DNSLookup, Response
+from probes.experiment import AnyOperation
 from probes.http import HTTPRoundTrip
-from probes.measurement import AnyOperation
+from probes.quic import QUICHandshake
 from probes.tcp import TCPConnect
 from probes.tls import TLSHandshake
 
@@ -39,7 +40,7 @@ def lines(op: AnyOperation) -> list[Line]:
         return [_step("TCP", "connected", op)]
     if isinstance(op, TLSHandshake):
         return _tls(op)
-    return _http(op)
+    return _quic(op) if isinstance(op, QUICHandshake) else _http(op)
 
 
 def _step(layer: str, success: str, op: AnyOperation) -> Line:
@@ -54,7 +55,7 @@ def _step(layer: str, success: str, op: AnyOperation) -> Line:
 def _dns(op: DNSLookup) -> list[Line]:
     if not op.responses:
         return [_step("no answer", "nothing said", op)]
-    answers = [Line(_answer(response)) for response in op.responses[:16]]
+    answers = [Line(answer(response)) for response in op.responses[:16]]
     if op.failure is not None:
         answers.append(Line(printable(op.failure, 80), "bad"))
     if len(op.responses) > 1:
@@ -62,15 +63,17 @@ def _dns(op: DNSLookup) -> list[Line]:
     return answers
 
 
-def _answer(response: Response) -> str:
+def answer(response: Response, *, always_rcode: bool = False) -> str:
+    """One answer: when, what, and the IP TTL that was left of it; a rcode of 0 only where it is asked for."""
     if response.malformed:
         said = "an answer that cannot be read"
     else:
         records = [f"{printable(r.type, 10)} {printable(r.value, 120)}" for r in response.records[:_RECORDS]]
         if len(response.records) > _RECORDS:
             records.append(f"and {len(response.records) - _RECORDS} more")
-        rcode = _RCODES.get(response.rcode, f"rcode {response.rcode}")
-        said = ", ".join([*([rcode] if response.rcode or not records else []), *(records or ["no records"])])
+        if response.rcode or always_rcode or not records:
+            records = [_RCODES.get(response.rcode, f"rcode {response.rcode}"), *(records or ["no records"])]
+        said = ", ".join(records)
     left = f" (IP TTL {response.hops})" if response.hops is not None else ""
     return f"after {response.at * 1000:.1f} ms: {said}{left}"
 
@@ -80,13 +83,31 @@ def _tls(op: TLSHandshake) -> list[Line]:
     if op.failure is not None:
         alert = f", alert {printable(op.alert, 60)}" if op.alert else ""
         return [*found, Line(f"{op.received} bytes came before that{alert}")]
+    return found + _certificate(op)
+
+
+def _certificate(op: TLSHandshake | QUICHandshake) -> list[Line]:
     if op.certificate_failure is None:
-        found.append(Line(f"certificate: good for {printable(op.server_name, 80)}", "good"))
+        found = [Line(f"certificate: good for {printable(op.server_name, 80)}", "good")]
     else:
-        found.append(Line(f"certificate: {printable(op.certificate_failure, 80)}", "bad"))
+        found = [Line(f"certificate: {printable(op.certificate_failure, 80)}", "bad")]
     if op.chain:
         found.append(Line("chain: " + ", ".join(printable(digest, 16) for digest in op.chain[:8])))
     return found
+
+
+def _quic(op: QUICHandshake) -> list[Line]:
+    """The handshake, and whether what we sent after it arrived."""
+    how = " ".join(printable(word, 20) for word in (op.version, op.alpn) if word)
+    found = [_step("QUIC", f"{how or 'completed'} and acknowledged", op)]
+    if op.failure is None:
+        return found + _certificate(op)
+    if op.failure.startswith("not_tried"):
+        return found
+    alert = f", alert {printable(op.alert, 60)}" if op.alert else ""
+    came = "the handshake was complete" if op.completed else f"{op.received} bytes came before that"
+    found.append(Line(f"{came}{alert}"))
+    return found + _certificate(op) if op.chain else found
 
 
 def _http(op: HTTPRoundTrip) -> list[Line]:

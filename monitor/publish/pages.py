@@ -19,8 +19,9 @@ from probes.measurement import Measurement, rfc3339
 from . import replies
 from .account import WHY, vantage_words
 from .drawing import by_kind, counts_words, documented_words, drawn, extent, labels, step_words
-from .evidence import left_out, parts
 from .matrix import Cell, Matrix
+from .notebook import notebook
+from .packets import HEAD
 from .period import ticks
 from .target import TargetHistory, stale
 from .target import since_words as since_of_series
@@ -128,10 +129,10 @@ def target_page(found: TargetHistory, *, now: datetime, simulated: bool) -> str:
 
 
 def evidence_page(measurement: Measurement, verdict: Verdict, *, simulated: bool) -> str:
-    """One measurement: the verdict, then every step, the vantage beside the control."""
+    """One measurement: the verdict, then every step, the vantage beside the control, experiments and packets."""
     return _render(
         "evidence.html", simulated=simulated, title=f"Measurement {printable(measurement.uid, 90)}",
-        m=measurement, verdict=verdict, parts=parts(measurement), left_out=left_out(measurement),
+        m=measurement, verdict=verdict, told=notebook(measurement), packet_head=HEAD,
         replies=[(replies.source(r), r, replies.summary(r)) for r in measurement.control[:32]],
         self_tests=[(test.at, replies.self_test(test)) for test in measurement.self_tests[:8]],
     )  # fmt: skip

@@ -1,7 +1,8 @@
 """One measurement and its verdict as one line of JSON (CONTRACT.md section 3), and back.
 
 `facts` is the whole measurement, from which the verdict can be computed again; the rest is derived from it.
-Of bodies, `facts` has those of measurements that were not `ok`: without them no block page can be recognised.
+Of bodies and packets, `facts` has those of measurements that were not `ok`: without bodies no block page can be
+recognised. What rules ask about packets is in `flows`.
 """
 
 import hashlib
@@ -53,7 +54,7 @@ def document(measurement: Measurement, verdict: Verdict, *, version: str) -> dic
 
 
 def _facts(measurement: Measurement, verdict: Verdict) -> Measurement:
-    return msgspec.structs.replace(measurement, bodies={}) if verdict.outcome == "ok" else measurement
+    return msgspec.structs.replace(measurement, bodies={}, pcap=b"") if verdict.outcome == "ok" else measurement
 
 
 def read_json(document: dict[str, Any]) -> Measurement:

@@ -76,6 +76,8 @@ def self_test(test: SelfTest) -> list[Line]:
         found.append(Line(f"own clock is {seconds(abs(test.clock_skew))} {side}"))
     if test.ipv6 is not None:
         found.append(Line("IPv6 works" if test.ipv6 else "IPv6 does not work"))
+    if test.quic is not None:
+        found.append(Line("QUIC works" if test.quic else "QUIC is dropped for every name", "" if test.quic else "bad"))
     return [line for line in found if line is not None]
 
 

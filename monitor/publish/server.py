@@ -17,6 +17,7 @@ from probes.measurement import VantageFacts
 from . import api, pages, probe
 from .matrix import Matrix, matrix
 from .metrics import Metrics
+from .packets import file_name
 from .period import BadPeriod
 from .target import FILTERS, TargetHistory, as_document, history
 
@@ -53,6 +54,7 @@ def app(
             web.get("/targets", site.target),
             web.get("/measurements/{uid}", site.evidence),
             web.get("/measurements/{uid}/body/{sha256}", site.body),
+            web.get("/measurements/{uid}/pcap", site.pcap),
             web.get("/static/wallwatch.css", site.style),
             web.get("/metrics", site.metrics),
             web.get("/probe", site.probe),
@@ -146,6 +148,13 @@ class _Site:
             raise web.HTTPNotFound(reason="no such body was kept")
         headers = {"Content-Disposition": f'attachment; filename="{digest}.bin"'}
         return web.Response(body=found[0].bodies[digest], content_type="application/octet-stream", headers=headers)
+
+    async def pcap(self, request: web.Request) -> web.Response:
+        found = await self._store.measurement(request.match_info["uid"])
+        if found is None or not found[0].pcap:
+            raise web.HTTPNotFound(reason="no packets were kept")
+        headers = {"Content-Disposition": f'attachment; filename="{file_name(found[0].uid)}"'}
+        return web.Response(body=found[0].pcap, content_type="application/vnd.tcpdump.pcap", headers=headers)
 
     async def metrics(self, request: web.Request) -> web.Response:
         body, kind = await asyncio.to_thread(self._metrics.render, request.headers.get("Accept", ""))

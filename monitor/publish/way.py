@@ -8,8 +8,10 @@ from blocklists import Fingerprints
 from monitor.judge.observation import Observation
 from monitor.judge.observe import Case
 from probes.dns import DNSLookup
+from probes.experiment import AnyOperation
 from probes.http import HTTPRoundTrip
-from probes.measurement import AnyOperation, Measurement
+from probes.measurement import Measurement
+from probes.quic import QUICHandshake
 from probes.tcp import TCPConnect
 from probes.tls import TLSHandshake
 
@@ -44,7 +46,8 @@ class Hop(msgspec.Struct, frozen=True, kw_only=True):
 def walked(measurement: Measurement) -> list[Hop]:
     """The plain client's first look, URL after URL; a redirect that leads nowhere is no URL."""
     case = Case(measurement, _NO_FINGERPRINTS)
-    first = [op for op in measurement.operations if op.attempt == 0 and (isinstance(op, DNSLookup) or op.address)]
+    plain = [op for op in measurement.operations if op.attempt == 0 and not isinstance(op, QUICHandshake)]
+    first = [op for op in plain if isinstance(op, DNSLookup) or op.address]
     return [_hop(case, [op for op in first if op.hop == hop], hop) for hop in sorted({op.hop for op in first})]
 
 
@@ -53,7 +56,7 @@ def _hop(case: Case, operations: Sequence[AnyOperation], hop: int) -> Hop:
     connect = next((op for op in operations if isinstance(op, TCPConnect) and _is_of(op, seen)), None)
     if connect is None:
         return Hop(lookups=lookups)
-    flow = [op for op in operations if not isinstance(op, DNSLookup) and op.flow == connect.flow]
+    flow = [op for op in operations if not isinstance(op, (DNSLookup, QUICHandshake)) and op.flow == connect.flow]
     return Hop(
         lookups=lookups, connect=connect,
         handshake=next((op for op in flow if isinstance(op, TLSHandshake)), None),

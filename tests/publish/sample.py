@@ -15,9 +15,9 @@ from blocklists import Fingerprints, Target
 from monitor.judge.analyze import analyze
 from monitor.judge.verdict import Verdict
 from probes.dns import DNSLookup, Record, Response
+from probes.experiment import AnyOperation, Attempt, Experiment
 from probes.http import HTTPRoundTrip
 from probes.measurement import (
-    AnyOperation,
     ControlEndpoint,
     ControlPage,
     ControlReply,
@@ -25,6 +25,8 @@ from probes.measurement import (
     SelfTest,
     VantageFacts,
 )
+from probes.packets import Flow, Packet
+from probes.quic import QUICHandshake
 from probes.tcp import TCPConnect
 from probes.tls import TLSHandshake
 
@@ -157,6 +159,20 @@ def forged(uid: str = "20260131T120000.123457Z-forged", **changes: object) -> tu
     return made, analyze(made, NONE)
 
 
+def _attacks(kind: str, answer: Response) -> Experiment:
+    steps: tuple[AnyOperation, ...] = (
+        DNSLookup(started=0, finished=1, engine=HOSTILE, resolver=HOSTILE, name=HOSTILE, query_type=HOSTILE,
+                  responses=(answer,)),
+        TLSHandshake(started=0, finished=1, server_name=HOSTILE, address=HOSTILE, port=1, failure=HOSTILE),
+    )  # fmt: skip
+    tries = (Attempt(sent=HOSTILE, started=1, finished=2, address=HOSTILE, port=1, failure=HOSTILE, router=HOSTILE,
+                     matched=(HOSTILE,), operations=steps),
+             Attempt(sent=HOSTILE, started=1, finished=2, innocuous=True))  # fmt: skip
+    return Experiment(
+        kind=kind, place=f"{HOSTILE}:{HOSTILE}" if kind == HOSTILE else "own", tries=tries, left_out=HOSTILE
+    )
+
+
 def hostile(uid: str = "20260131T120000.123457Z-hostile") -> tuple[Measurement, Verdict]:
     """Every text that somebody else wrote is an attack."""
     body = HOSTILE.encode()
@@ -175,7 +191,12 @@ def hostile(uid: str = "20260131T120000.123457Z-hostile") -> tuple[Measurement, 
         TCPConnect(started=1, finished=2, attempt=1, hop=1, address=HOSTILE, port=443, flow=2, failure=HOSTILE),
         TLSHandshake(started=2, finished=3, attempt=1, hop=1, address=HOSTILE, port=443, flow=2,
                      server_name=HOSTILE, failure=HOSTILE, alert=HOSTILE),
+        QUICHandshake(started=3, finished=4, address=HOSTILE, port=443, server_name=HOSTILE, failure=HOSTILE,
+                      version=HOSTILE, alpn=HOSTILE, alert=HOSTILE, certificate_failure=HOSTILE, chain=(HOSTILE,)),
     ]  # fmt: skip
+    flow = Flow(address=HOSTILE, port=443, local_port=1, packets=(
+        Packet(at=1, inbound=True, ttl=10**12, flags="SA", window=10**12, ip_id=10**12),
+        Packet(at=1, inbound=True, ttl=1, flags=f"R{HOSTILE}", window=0, payload=HOSTILE)))  # fmt: skip
     endpoint = ControlEndpoint(address=ADDRESS, port=443, tcp_failure=HOSTILE, tls=False, tls_failure=HOSTILE)
     replies = (
         ControlReply(source=f"helper:https://{HOSTILE}/", url=HOSTILE, addresses=(HOSTILE,), endpoints=(endpoint,),
@@ -189,7 +210,8 @@ def hostile(uid: str = "20260131T120000.123457Z-hostile") -> tuple[Measurement, 
         uid=uid, time=BEGAN, target=f"https://example.com/{HOSTILE}", url="https://example.com/", site=HOSTILE,
         category=HOSTILE, vantage=VantageFacts(name="home", kind=HOSTILE, country=HOSTILE, direction=HOSTILE),
         operations=tuple(operations), control=replies, self_tests=(test,), recorded=HOSTILE,
-        bodies={sha256(body): body}, certificates={sha256(der): der},
+        bodies={sha256(body): body}, certificates={sha256(der): der}, flows=(flow,), pcap=body,
+        experiments=tuple(_attacks(kind, answer) for kind in ("sni", "injection", "path", "search", HOSTILE)),
     )  # fmt: skip
     verdict = Verdict(outcome="blocked", technique="http.blockpage", techniques=("http.blockpage",), score=0.9,
                       rules=("http.known_block_page", HOSTILE), rules_version=1, reason=HOSTILE)  # fmt: skip

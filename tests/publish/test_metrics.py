@@ -17,7 +17,7 @@ from monitor.store import Row
 from probes.measurement import VantageFacts
 from probes.tcp import TCPConnect
 
-from . import sample
+from . import sample, tried
 from .tools import tool
 
 TARGET = "https://example.com/"
@@ -114,6 +114,19 @@ def test_the_format_is_negotiated() -> None:
     for accept in ("", "*/*", "text/plain", "application/openmetrics-text;q=0, text/plain", ";;,\x00"):
         assert metrics.render(accept)[1].startswith("text/plain; version=0.0.4")
     assert b"_created" not in metrics.render(OPENMETRICS)[0]
+
+
+def test_quic_handshakes_have_a_phase_and_experiments_are_not_counted() -> None:
+    metrics = Metrics()
+    measurement, verdict = tried.tried()
+    lost = tried.quic(tried.NAME, 1.0, port=443, address=sample.ADDRESS, failure=tried.TIMEOUT)
+    made = msgspec.structs.replace(measurement, operations=(*measurement.operations, lost))
+    metrics.observe(made, verdict, [])
+    assert value(metrics, "wallwatch_phase_seconds_count", phase="quic") == 2
+    assert value(metrics, "wallwatch_phase_seconds_sum", phase="quic") == pytest.approx(10.05)
+    assert value(metrics, "wallwatch_failures_total", phase="quic", failure=tried.TIMEOUT) == 1
+    assert value(metrics, "wallwatch_failures_total", phase="tls", failure="connection_reset") == 4
+    assert value(metrics, "wallwatch_failures_total", phase="dns") is None
 
 
 def test_values() -> None:

@@ -1,5 +1,6 @@
 """A measurement as JSON, and back."""
 
+import base64
 import json
 from typing import Any
 
@@ -13,7 +14,7 @@ from monitor.judge.verdict import Verdict
 from monitor.publish.record import NotOurs, as_json, document, read_json
 from probes.measurement import VantageFacts
 
-from . import sample
+from . import sample, tried
 
 
 def decoded(uid: str = "u") -> dict[str, Any]:
@@ -56,7 +57,7 @@ def test_a_simulated_one_says_so() -> None:
     assert document(measurement, verdict, version="1")["simulated"] is True
 
 
-@pytest.mark.parametrize("make", [sample.calm, sample.resets, sample.forged, sample.hostile])
+@pytest.mark.parametrize("make", [sample.calm, sample.resets, sample.forged, sample.hostile, tried.tried])
 def test_what_is_read_back_is_judged_alike(make: Any) -> None:
     measurement, verdict = make()
     back = read_json(json.loads(as_json(measurement, verdict, version="1")))
@@ -71,6 +72,26 @@ def test_bodies_are_left_out_only_where_all_is_well() -> None:
     assert read_json(document(measurement, verdict, version="1")).bodies == {}
     bad = msgspec.structs.replace(verdict, outcome="insufficient")
     assert read_json(document(measurement, bad, version="1")).bodies == measurement.bodies
+
+
+def test_experiments_and_packets_are_facts_and_the_verdict_rests_on_them() -> None:
+    measurement, verdict = tried.tried()
+    found = json.loads(as_json(measurement, verdict, version="1"))
+    facts = found["facts"]
+    assert [e["kind"] for e in facts["experiments"]] == [e.kind for e in measurement.experiments]
+    assert facts["flows"][0]["packets"][4]["ttl"] == 119
+    assert base64.b64decode(facts["pcap"]) == tried.PCAP
+    assert len(found["observations"]) == 4  # the plain client's
+    assert {"tls.reset.sni", "quic.timeout.sni"} <= set(found["verdict"]["techniques"])
+    del facts["experiments"]
+    assert analyze(read_json(found), sample.NONE).techniques == ("tls.reset",)
+
+
+def test_packets_are_left_out_where_all_is_well() -> None:
+    measurement, verdict = tried.tried()
+    fine = msgspec.structs.replace(verdict, outcome="ok")
+    back = read_json(document(measurement, fine, version="1"))
+    assert back.pcap == b"" and back.flows == measurement.flows and back.experiments == measurement.experiments
 
 
 def spoilt(**changes: Any) -> dict[str, Any]:
@@ -101,6 +122,9 @@ def spoilt(**changes: Any) -> dict[str, Any]:
         spoilt(certificates={"\x1b" * 32: "QUJD"}),
         spoilt(vantage={"name": ""}),
         spoilt(vantage="home"),
+        spoilt(pcap="not base64!"),
+        spoilt(experiments=[{"kind": "sni"}]),
+        spoilt(flows=[{"address": "192.0.2.1", "port": 443, "local_port": 1, "packets": [{}]}]),
     ],
 )
 def test_anything_else_is_refused_with_one_line(document: Any) -> None:

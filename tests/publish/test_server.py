@@ -3,6 +3,7 @@
 import hashlib
 import json
 import re
+from html import unescape
 from html.parser import HTMLParser
 from pathlib import Path
 from urllib.parse import quote
@@ -14,7 +15,7 @@ from monitor import __version__
 from monitor.judge.verdict import Verdict
 from monitor.publish.record import as_json
 
-from . import sample
+from . import sample, tried
 from .serving import Served, served
 
 PAIR = "/targets?target=https%3A%2F%2Fexample.com%2F&vantage=home"
@@ -24,7 +25,11 @@ CALM, RESETS, FORGED, HOSTILE = (
     sample.forged(minutes=9),
     sample.hostile(),
 )
-PAGES = ("/", PAIR, f"/measurements/{HOSTILE[0].uid}", f"/measurements/{CALM[0].uid}", "/nothing")
+TRIED = tried.tried(minutes=11)
+PAGES = (
+    "/", PAIR, f"/measurements/{HOSTILE[0].uid}", f"/measurements/{CALM[0].uid}", f"/measurements/{TRIED[0].uid}",
+    "/nothing",
+)  # fmt: skip
 DOCUMENTS = (
     "/api/v1/matrix", "/api/v1/events", f"/api/v1/measurements/{CALM[0].uid}", "/api/v1/nothing", "/healthz",
     "/readyz",
@@ -134,6 +139,43 @@ def test_a_body_is_a_file_and_nothing_else(tmp_path: Path) -> None:
     served(tmp_path, [CALM], use)
 
 
+def test_the_evidence_has_experiments_and_packets(tmp_path: Path) -> None:
+    async def use(running: Served) -> None:
+        text = unescape((await running.get(f"/measurements/{TRIED[0].uid}"))[1])
+        for shown in (
+            "Does the same listener complete TLS with an innocuous name? (neutral listener, TLS)",
+            "TLS as “example.com”</b>", "198.51.100.7 port 20000", "connection_reset after 60.0 ms",
+            "Count: failed 3 of 3 with example.com, passed 3 of 3 with control.example.",
+            "Left out: no neutral listener is free.", "A after 7.0 ms: NOERROR, A 31.13.94.38 (IP TTL 49)",
+            "202.97.12.9", "QUIC: v1 h3 and acknowledged", '<td data-label="TTL">119</td>', "this address went on",
+            f'href="/measurements/{TRIED[0].uid}/pcap"',
+        ):  # fmt: skip
+            assert shown in text, shown
+        assert text.index("Experiments</h2>") < text.index("Packets</h2>") < text.index("<h2>Control</h2>")
+        calm = (await running.get(f"/measurements/{CALM[0].uid}"))[1]
+        assert "Experiments</h2>" not in calm and "Packets</h2>" not in calm
+
+    served(tmp_path, [CALM, TRIED], use)
+
+
+def test_packets_are_a_file_and_nothing_else(tmp_path: Path) -> None:
+    other = tried.tried('a/b"\r\n; é', minutes=12)
+
+    async def use(running: Served) -> None:
+        async with running.client.get(running.url + f"/measurements/{TRIED[0].uid}/pcap") as response:
+            assert await response.read() == tried.PCAP
+            assert response.headers["Content-Type"] == "application/vnd.tcpdump.pcap"
+            assert response.headers["Content-Disposition"] == f'attachment; filename="{TRIED[0].uid}.pcap"'
+            assert response.headers["X-Content-Type-Options"] == "nosniff"
+        async with running.client.get(running.url + f"/measurements/{quote(other[0].uid, safe='')}/pcap") as response:
+            assert response.status == 200
+            assert re.fullmatch(r'attachment; filename="[0-9a-f]{32}\.pcap"', response.headers["Content-Disposition"])
+        for path in (f"/measurements/{CALM[0].uid}/pcap", "/measurements/nothing/pcap"):
+            assert (await running.get(path))[0] == 404
+
+    served(tmp_path, [CALM, TRIED, other], use)
+
+
 @pytest.mark.parametrize("path", PAGES)
 def test_no_page_has_script_or_a_way_out(tmp_path: Path, path: str) -> None:
     async def use(running: Served) -> None:
@@ -147,7 +189,7 @@ def test_no_page_has_script_or_a_way_out(tmp_path: Path, path: str) -> None:
         policy = headers["Content-Security-Policy"]
         assert policy.startswith("default-src 'none'; style-src 'self';")
 
-    served(tmp_path, [HOSTILE, CALM], use)
+    served(tmp_path, [HOSTILE, CALM, TRIED], use)
 
 
 @pytest.mark.parametrize("path", [*PAGES, *DOCUMENTS, "/metrics", "/static/wallwatch.css"])

@@ -7,6 +7,7 @@
     documents   stored measurements → JSON lines, without what could lead to the vantage
     addresses   IP addresses in text that others wrote: found and replaced
     redact      the facts of a measurement without what could lead to the vantage
+    capture     its packets, likewise
     codebook    the columns as CODEBOOK.md and codebook.csv
     citation    CITATION.cff
     readme      README.md and LICENSE.md

@@ -55,6 +55,17 @@ def replace(text: str, keep: Iterable[str], stand_ins: dict[str, str]) -> str:
     return _FOUND.sub(stand_in, text)
 
 
+def cross_out(text: str, keep: Iterable[str]) -> str:
+    """The same by as many `x`, so that the text keeps its length."""
+    kept = frozenset(keep)
+
+    def crossed(match: re.Match[str]) -> str:
+        address = _somebodys(match.group())
+        return "x" * len(match.group()) if address and address not in kept else match.group()
+
+    return _FOUND.sub(crossed, text)
+
+
 def replace_bytes(data: bytes, keep: Iterable[str], stand_ins: dict[str, str]) -> bytes:
     """The same for bytes in any encoding that holds ASCII."""
     return replace(data.decode("latin-1"), keep, stand_ins).encode("latin-1")

@@ -134,8 +134,10 @@ DOCUMENTS = (
     Column(name="lookups", type="list", meaning="objects: one a DNS lookup, derived from facts"),
     Column(name="control", type="object", meaning="replies: what each control saw", null="null: there was no control"),
     Column(name="software", type="object", meaning="name and version of the program that wrote this"),
-    Column(name="facts", type="object", meaning="the whole record, from which the verdict can be computed again; "
-           "bodies only where the outcome is not ok"),
+    Column(name="facts", type="object", meaning="the whole record, from which the verdict can be computed again, with "
+           "`operations` (the plain client's), `experiments` (contacts that no plain client makes) and `flows` "
+           "(packets of suspicious connections); bodies and `pcap` (a capture file in base64) only where the outcome "
+           "is not ok"),
     Column(name="redacted", type="list", meaning="what of the facts was replaced or left out before publishing",
            values=words.REDACTED, null="the key is missing: nothing was", source="docs/ethics.md"),
     Column(name="simulated", type="boolean", meaning="true where the network was made up by `wallwatch demo`",

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from blocklists import Fingerprints
+from monitor.publish.packets import file_name
 from monitor.store.snapshot import Snapshot
 
 from . import cells, codebook, documents, tables
@@ -17,13 +18,14 @@ from .columns import header
 from .readme import Package, abstract, licence, readme, title
 from .tables import Progress, Summary, silent
 
-SUMS = "SHA256SUMS"
+SUMS, PCAP = "SHA256SUMS", "pcap"
 _ABOUT = {
     "measurements.csv": "one row a measurement",
     "measurements.jsonl": "one measurement a line, with all facts",
     "events.csv": "when a block began or ended, as an interval",
     "targets.csv": "what was asked about",
     "vantages.csv": "from where, with the count of each outcome",
+    "pcap/": "the packets of suspicious connections, a capture file a measurement, named by its uid",
     "codebook.csv": "every column: type, unit, values, what an empty cell means",
     "CODEBOOK.md": "the same to read",
     "CITATION.cff": "how to cite this",
@@ -86,8 +88,16 @@ def _fill(place: Path, package: Package, snapshot: Snapshot, fingerprints: Finge
     else:
         for row in snapshot.rows(tables.history(package.selection)):
             summary.take(row)
+        captures = place / PCAP
+
+        def keep(uid: str, pcap: bytes) -> None:
+            captures.mkdir(exist_ok=True)
+            put(f"{PCAP}/{file_name(uid)}", [pcap])
+
         put(package.table, documents.lines(snapshot, package.selection, fingerprints=fingerprints,
-                                           version=package.version, progress=progress))  # fmt: skip
+                                           version=package.version, progress=progress, keep=keep))  # fmt: skip
+        if captures.exists():
+            _sync(captures)
     put("events.csv", tables.event_lines(summary))
     put("targets.csv", tables.target_lines(summary))
     put("vantages.csv", tables.vantage_lines(snapshot, summary))
@@ -96,7 +106,8 @@ def _fill(place: Path, package: Package, snapshot: Snapshot, fingerprints: Finge
     put("CODEBOOK.md", [codebook.page(described).encode()])
     put("CITATION.cff", [_citation(package, summary, simulated=snapshot.simulated).encode()])
     put("LICENSE.md", [licence(package).encode()])
-    files = {name: about for name, about in _ABOUT.items() if name in sums or name == SUMS}
+    there = {SUMS, *sums, *(name.partition("/")[0] + "/" for name in sums if "/" in name)}
+    files = {name: about for name, about in _ABOUT.items() if name in there}
     put("README.md", [readme(package, summary, files, simulated=snapshot.simulated).encode()])
     _write(place / SUMS, (f"{digest}  {name}\n".encode() for name, digest in sorted(sums.items())))
     _sync(place)

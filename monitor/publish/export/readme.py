@@ -39,8 +39,9 @@ What a program cannot find of it is told in Wallwatch's docs/ethics.md.
 """
 _FACTS = {
     "csv": "The tables hold no address of any kind, but for targets that are one.",
-    "jsonl": "The address of its nameserver, the values of cookies, and addresses that pages printed are replaced;\n"
-    "each document says so in `redacted`. Addresses in DNS answers, of servers and of controls are as they were.",
+    "jsonl": "The address of its nameserver, those of the first routers, the values of cookies, and addresses that\n"
+    "pages printed are replaced, also in the packets; each document says so in `redacted`. Addresses in DNS answers,\n"
+    "of servers and of controls are as they were.",
 }
 _RULES = """\
 Verdicts agree where `analyze` has the rules of that version, and the fingerprints that the service had.

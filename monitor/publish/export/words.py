@@ -109,5 +109,7 @@ REDACTED: Meanings = MappingProxyType(
         "cookie": "the values of cookies that a site set",
         "address": "IP addresses that a page, header or redirect printed and that belong to no recorded step",
         "hash": "the SHA-256 of a body that is not published or was changed",
+        "router": "the addresses of routers near the vantage, each replaced by its class and a number",
+        "packets": "packets of the capture that belong to no recorded step, and addresses and cookies in others",
     }
 )
