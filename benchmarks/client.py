@@ -9,12 +9,13 @@ from pathlib import Path
 import aiohttp
 
 from blocklists import Fingerprints, Target, load_fingerprints, target_of
-from monitor.collect.collect import Collector, Result
+from monitor.collect.collect import Collector
 from monitor.collect.control import Control
 from monitor.collect.residual import Residual
 from monitor.collect.self_test import SelfTester
 from monitor.collect.slots import Slots
 from monitor.collect.vantage import Vantage
+from monitor.collect.work import Result
 from monitor.garbage import look_seldom
 from monitor.store import Store
 from probes.certificate import Authorities

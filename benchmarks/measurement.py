@@ -6,7 +6,7 @@ import gc
 import statistics
 import time
 
-from monitor.collect.collect import Result
+from monitor.collect.work import Result
 
 from .bare import Bare, bare
 from .client import WIDTH, Client, client, targets

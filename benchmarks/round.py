@@ -6,7 +6,7 @@ import time
 from collections import Counter
 
 from blocklists import target_of
-from monitor.collect.collect import Result
+from monitor.collect.work import Result
 from probes.trace import Limits
 
 from .client import client

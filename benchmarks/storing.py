@@ -10,7 +10,7 @@ from pathlib import Path
 
 import msgspec
 
-from monitor.collect.collect import Result
+from monitor.collect.work import Result
 from monitor.store import Store
 from probes.http import HTTPRoundTrip
 from probes.measurement import Measurement

@@ -11,13 +11,14 @@ import msgspec
 
 from blocklists import Fingerprints, ListError, Target, load, load_fingerprints
 from monitor import __version__
-from monitor.collect.collect import Collector, Result, WasBlocked
+from monitor.collect.collect import Collector, WasBlocked
 from monitor.collect.control import Control
 from monitor.collect.reference import Referee
 from monitor.collect.residual import REST, Residual
 from monitor.collect.self_test import SelfTester
 from monitor.collect.slots import Slots
 from monitor.collect.vantage import Vantage
+from monitor.collect.work import Result
 from monitor.config import Config, ConfigError, VantageConfig
 from monitor.publish.metrics import Metrics
 from monitor.store import Store
@@ -140,6 +141,7 @@ class Engine:
             authorities=made.authorities, control=self.control, tester=tester, residual=self.residual,
             fingerprints=made.fingerprints, limits=made.limits, clock=made.clock, retries=config.retries,
             slots=self.slots, simulated=made.simulated, silent=config.control_silent,
+            searches=config.searches, path=config.path_followed,
             was_blocked=self._was_blocked,
         )  # fmt: skip
         self._take_over()

@@ -13,10 +13,11 @@ import msgspec
 from aiohttp import web
 
 from blocklists import ListError, Target
-from monitor.collect.collect import HISTORY, Result
+from monitor.collect.collect import HISTORY
 from monitor.collect.schedule import Round, Schedule
 from monitor.collect.self_test import is_usable, told
 from monitor.collect.underway import Underway
+from monitor.collect.work import Result
 from monitor.config import Config, ConfigError
 from monitor.engine import SHIPPED, Engine, Setup, setup
 from monitor.judge.verdict import STOPPED, Verdict

@@ -6,10 +6,12 @@ The reply may hold anything: every value comes out bounded and of its type, or a
 from collections.abc import Iterable
 from typing import Any
 
-from .measurement import ControlEndpoint, ControlPage, ControlReply
-from .ooni_values import Record, address, endpoint, failure, headers, mapping, text, whole
+from .measurement import ControlEndpoint, ControlPage, ControlReply, NeutralEndpoint
+from .ooni_values import Record, address, endpoint, failure, headers, listed, mapping, port, text, whole
 
 _MAX_ADDRESSES = 256
+_MAX_LISTENERS = 1024  # a helper's, TCP and QUIC
+_MAX_NAMES = 40  # of one certificate
 _REFUSED = "unknown_failure: connect"  # `status` is false and no failure says why
 _NO_HANDSHAKE = "unknown_failure: tls"
 
@@ -30,6 +32,7 @@ def read_reply(document: Any, *, source: str, url: str) -> ControlReply:
     return ControlReply(
         source=source, url=url, dns_known=known, dns_failure=failure(dns.get("failure")),
         addresses=_addresses(dns.get("addrs")), asns=asns(said), endpoints=endpoints, page=page,
+        neutral=tuple(_neutral(said)), silent=address(mapping(said.get("x_wallwatch")).get("silent")),
     )  # fmt: skip
 
 
@@ -38,6 +41,20 @@ def asns(said: Record) -> tuple[tuple[str, int], ...]:
     known = list(mapping(said.get("ip_info")).items())[:_MAX_ADDRESSES]
     found = ((address(name), whole(mapping(info).get("asn"), high=2**32 - 1)) for name, info in known)
     return tuple((name, number) for name, number in found if name and number)
+
+
+def _neutral(said: Record) -> Iterable[NeutralEndpoint]:
+    """The listeners that our own helper lends."""
+    for place in map(mapping, listed(mapping(said.get("x_wallwatch")).get("neutral"), _MAX_LISTENERS)):
+        where, number, protocol = address(place.get("address")), port(place.get("port")), place.get("protocol")
+        if where and number and protocol in ("tcp", "quic"):
+            yield NeutralEndpoint(where, number, protocol)
+
+
+def _names(said: Record, name: str) -> tuple[str, ...]:
+    """The DNS names of the certificate that our own helper saw at an endpoint."""
+    given = listed(mapping(mapping(said.get("x_wallwatch")).get("names")).get(name), _MAX_NAMES)
+    return tuple(filter(None, (text(item, 253) for item in given)))
 
 
 def _addresses(value: object) -> tuple[str, ...]:
@@ -59,7 +76,7 @@ def _endpoints(said: Record) -> Iterable[ControlEndpoint]:
         yield ControlEndpoint(
             address=where[0], port=where[1], tcp_failure=_failed(connect, _REFUSED),
             tls=tls_failure is None if isinstance(handshake, dict) else None, tls_failure=tls_failure,
-            server_name=text(mapping(handshake).get("server_name"), 256),
+            server_name=text(mapping(handshake).get("server_name"), 256), names=_names(said, name),
         )  # fmt: skip
 
 

@@ -29,7 +29,8 @@ class SelfTest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     `opened` and `failed`: control names that worked and that did not; `secured`: those that completed TLS with a valid
     certificate, so that they will do as innocuous names; `failed_resolvers`: resolvers that failed for
     control names; `untrusted`: control names with untrusted certificates; `not_empty`: empty pages that were not
-    empty; `clock_skew`: seconds by which the own clock is ahead of HTTPS dates; `ipv6`: None where not known.
+    empty; `clock_skew`: seconds by which the own clock is ahead of HTTPS dates; `ipv6`: None where not known;
+    `quic`: False where UDP is dropped for every name.
     """
 
     at: float = 0.0
@@ -41,6 +42,7 @@ class SelfTest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     not_empty: tuple[str, ...] = ()
     clock_skew: float | None = None
     ipv6: bool | None = None
+    quic: bool | None = None
     nat64: tuple[str, ...] = ()
     fake_addresses: bool = False
 

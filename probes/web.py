@@ -49,6 +49,7 @@ class Plan(msgspec.Struct, kw_only=True):
     `gate(address)` is entered around each contact, so that nobody is contacted by many at once.
     `leave()` is called while only the control is waited for, and `back()` awaited before anybody is contacted again.
     `vouched`: addresses known to be the site's; `again`: addresses to dial whatever DNS says (retries).
+    `quic`: whether a site that offers HTTP/3 is met over QUIC as well, in the first look.
     """
 
     resolvers: Resolvers
@@ -59,8 +60,10 @@ class Plan(msgspec.Struct, kw_only=True):
     gate: Callable[[str], AbstractAsyncContextManager[None]] = _no_gate
     leave: Callable[[], None] = lambda: None
     back: Callable[[], Awaitable[None]] = _no_return
+    quic: bool = True  # one QUIC handshake, where the site advertises HTTP/3
     vouched: frozenset[str] = frozenset()
     again: tuple[str, ...] = ()
+    quic: bool = True
     met: set[str] = msgspec.field(default_factory=set)  # dialled before, in any attempt
 
 

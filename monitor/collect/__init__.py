@@ -9,6 +9,10 @@ underway    what is being measured, and what was: shared by schedules that follo
 slots       how many measurements are on the network at once
 seat        one measurement's place among them, given up while it waits
 gate        nobody is contacted by many at once
-collect     one measurement: look, suspect, look again, judge
+collect     what every measurement shares
+work        one measurement: look, suspect, look again, judge
+experiments its experiments, at listeners and at the site's own address
+listeners   the helpers' neutral listeners: one pair each, and a rest where a name failed
+phrase      a measurement of a phrase
 schedule    rounds of a list from a vantage, at fixed phases
 """

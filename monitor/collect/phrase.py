@@ -1,4 +1,4 @@
-"""One measurement of a phrase: requests with it and without it to neutral listeners; no site is contacted."""
+"""One measurement of a phrase: requests with it and without it to neutral listeners, and to platforms where named."""
 
 from blocklists import Target
 from monitor.judge.followup import Wanted
@@ -20,12 +20,17 @@ async def measure_phrase(
     _at, before = await tester.test(vantage, since=trace.clock.monotonic() - 300.0)
     replies = await _who_lends(control, tester)
     experiments = Experiments(means, vantage, trace, uid)
-    await experiments.at_listeners(Wanted(phrase=target.phrase), lent(replies), ())
+    with experiments:
+        await experiments.at_listeners(Wanted(phrase=target.phrase), lent(replies), ())
+        await experiments.at_platforms(target.phrase)
+        tried = (op for e in experiments.so_far() for t in e.tries for op in t.operations)
+        flows, pcap = experiments.packets(tried)
     _at, after = await tester.test(vantage, since=trace.clock.monotonic() - 5.0)
     return Measurement(
         uid=uid, time=trace.began, target=target.name, url="", vantage=vantage.facts, category=target.category,
-        experiments=experiments.so_far(), control_configured=control.configured, self_tests=_tests(before, after),
-        duration=trace.now(), bodies=dict(trace.bodies),
+        experiments=experiments.so_far(), flows=flows, pcap=pcap, control_configured=control.configured,
+        self_tests=_tests(before, after),
+        duration=trace.now(), bodies=dict(trace.bodies), certificates=dict(trace.certificates),
     )  # fmt: skip
 
 

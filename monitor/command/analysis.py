@@ -8,7 +8,7 @@ from pathlib import Path
 import msgspec
 
 from blocklists import Fingerprints, ListError, load_fingerprints
-from monitor.collect.collect import uid_of
+from monitor.collect.work import uid_of
 from monitor.config import load
 from monitor.judge.analyze import analyze as judge
 from monitor.service import SHIPPED

@@ -10,9 +10,9 @@ from pathlib import Path
 import msgspec
 
 from blocklists import Target, load, load_fingerprints
-from monitor.collect.collect import Result
 from monitor.collect.helper import Helper
 from monitor.collect.vantage import Vantage
+from monitor.collect.work import Result
 from monitor.config import host_port, parse_document
 from monitor.demo import story
 from monitor.demo.network import SimulatedNetwork

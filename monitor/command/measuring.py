@@ -6,7 +6,7 @@ import sys
 
 from blocklists import Target, target_of
 from monitor import __version__
-from monitor.collect.collect import Result
+from monitor.collect.work import Result
 from monitor.publish.account import account
 from monitor.publish.record import as_json
 from monitor.service import Engine, setup

@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
-from monitor.collect.collect import Result
 from monitor.collect.helper import Helper
+from monitor.collect.work import Result
 from monitor.config import Config, ConfigError, host_port, listeners, load, parse_document
 from monitor.garbage import look_seldom
 from monitor.service import Service, Setup, setup

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 
 import msgspec
 
-from monitor.collect.collect import Result
+from monitor.collect.work import Result
 from monitor.judge.detect import Event, State
 from monitor.judge.verdict import INTERFERED, STOPPED
 

@@ -255,7 +255,7 @@ def mostly_cut(case: Case) -> bool:
 
 def phrase_passes(case: Case) -> list[Finding]:
     """A phrase came through to the listeners in every try."""
-    if not case.measurement.target.startswith("phrase:"):
+    if not case.is_phrase:
         return []
     count = tally([t for e in of_kind(case, "phrase") for t in e.tries])
     if count.failed or count.innocuous_failed or count.passed < 3:

@@ -213,7 +213,7 @@ def residual(case: Case) -> list[Finding]:
 def no_listener(case: Case) -> list[Finding]:
     """A phrase can be tried only where a helper lends a listener that is beyond the censor."""
     tries = [t for e in case.measurement.experiments if e.kind in ("phrase", "search") for t in e.tries]
-    if not case.measurement.target.startswith("phrase:") or tries:
+    if not case.is_phrase or tries:
         return []
     return [Finding(cause="not_measurable", text="no helper lends a neutral listener, so the phrase was sent nowhere")]
 
@@ -228,14 +228,14 @@ def bad_date_only_here(case: Case) -> list[Finding]:
 
 def no_control(case: Case) -> list[Finding]:
     """A failure or a page that only a control could explain, and none is configured."""
-    if case.reference.configured:
+    if case.reference.configured or case.is_phrase:
         return []
     return [Finding(cause="no_control", text="no control is configured, so nothing tells why this failed")]
 
 
 def control_failed(case: Case) -> list[Finding]:
     """The control itself failed."""
-    if case.reference.answered:
+    if case.reference.answered or case.is_phrase:  # a phrase's control are the innocuous tries
         return []
     return [Finding(cause="control_failed", text="the control failed, so nothing tells why this failed")]
 
@@ -243,5 +243,7 @@ def control_failed(case: Case) -> list[Finding]:
 def ambiguous(case: Case) -> list[Finding]:
     """Nothing above explains what was seen."""
     first = case.first
+    if case.is_phrase:
+        return [Finding(cause="ambiguous", text="requests with the phrase and without it went alike, or unevenly")]
     what = f"failed at {first.layer} ({first.failure})" if first.failure else f"ended at {first.layer}"
     return [Finding(cause="ambiguous", text=f"{first.name or case.measurement.target} {what}; no rule explains it")]

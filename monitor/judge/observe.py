@@ -58,6 +58,11 @@ class Case:
         """The host of the target's URL."""
         return self.host_of(self.measurement.url)
 
+    @property
+    def is_phrase(self) -> bool:
+        """Whether the target is a phrase, which no plain client opens."""
+        return not self.measurement.url
+
     def answers_at(self, hop: int, *, attempt: int | None = None) -> list[Answer]:
         """Lookups of a hop, CD queries left out."""
         return [a for a in self._lookups.get(hop, ()) if attempt is None or attempt == a.attempt]

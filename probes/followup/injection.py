@@ -10,9 +10,10 @@ from probes import dns
 from probes.experiment import Attempt, Experiment
 from probes.trace import Trace
 
-from .pairs import LEFT_OUT_LISTENERS, attempt
+from .pairs import attempt
 from .setting import SPACING, Endpoint, Setting
 
+NO_SILENCE = "no silent address is known"
 REPEATS = 3  # queries of each name; one answer is proof already, the others show that it comes again
 TYPES = ("A", "AAAA")
 
@@ -21,7 +22,7 @@ async def injection(trace: Trace, setting: Setting) -> Experiment:
     """Queries in pairs to one silent address, at port 53."""
     started, silent = trace.now(), setting.take()
     if silent is None:
-        return Experiment(kind="injection", place=setting.place, started=started, left_out=LEFT_OUT_LISTENERS)
+        return Experiment(kind="injection", place=setting.place, started=started, left_out=NO_SILENCE)
 
     async def once(branch: Trace, endpoint: Endpoint, sent: str, _innocuous: bool) -> str | None:
         async with asyncio.TaskGroup() as group:

@@ -140,6 +140,37 @@ SCENARIOS = (
         neutral=16,
     ),
     Scenario(
+        name="a phrase alone",
+        outcome="blocked",
+        technique="http.reset.keyword",
+        url="phrase:六四",
+        rules=(Rule(kind="http_reset", phrases=("六四",), residual=90.0),),
+        neutral=16,
+    ),
+    Scenario(
+        name="a phrase that nobody minds",
+        outcome="ok",
+        rule="ok.phrase_passes",
+        url="phrase:六五",
+        rules=(Rule(kind="http_reset", phrases=("六四",), residual=90.0),),
+        neutral=16,
+    ),
+    Scenario(
+        name="every request is reset, whatever it says",
+        outcome="insufficient",
+        cause="ambiguous",
+        url="phrase:六四",
+        rules=(Rule(kind="http_reset", addresses=("192.241.1.1",)),),
+        neutral=16,
+    ),
+    Scenario(
+        name="a phrase, and no listener to send it to",
+        outcome="insufficient",
+        cause="not_measurable",
+        rule="insufficient.no_listener",
+        url="phrase:六四",
+    ),
+    Scenario(
         name="another phrase in the path, the site is down",
         outcome="down",
         cause="other",
@@ -164,8 +195,10 @@ SCENARIOS = (
         silent=True,
         blocked_before=True,
         rules=(
-            Rule(kind="dns_forge", names=NAME, forged=("93.184.215.34",), addresses=(SILENT,)),
-            Rule(kind="dns_forge", names=("example",), forged=("151.101.10.7",), addresses=(SILENT,)),
+            Rule(kind="dns_forge", names=NAME, forged=("93.184.215.34",), addresses=(SILENT,), query_types=("A",)),
+            Rule(
+                kind="dns_forge", names=("example",), forged=("151.101.10.7",), addresses=(SILENT,), query_types=("A",)
+            ),
         ),
     ),
     Scenario(

@@ -12,13 +12,14 @@ import aiohttp
 import msgspec
 
 from blocklists import Target, load, load_fingerprints, target_of
-from monitor.collect.collect import Collector, Result
+from monitor.collect.collect import Collector
 from monitor.collect.control import Control
 from monitor.collect.helper import Helper
 from monitor.collect.reference import Referee
 from monitor.collect.residual import Residual
 from monitor.collect.self_test import SelfTester
 from monitor.collect.vantage import Vantage
+from monitor.collect.work import Result
 from monitor.demo.censor import Censor, Rule
 from monitor.demo.network import SimulatedNetwork
 from monitor.demo.sites import page

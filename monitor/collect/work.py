@@ -1,0 +1,225 @@
+"""One measurement while it is made: look, suspect, look again. Facts come from `probes`, every decision from `judge`."""
+
+import asyncio
+import secrets
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from blocklists import Target
+from monitor.judge.analyze import judge
+from monitor.judge.followup import Wanted, quic_is_dropped, triggers, undecided, wanted
+from monitor.judge.observe import Case, observe
+from monitor.judge.suspects import Suspicion, suspects, touched
+from monitor.judge.verdict import INTERFERED, Verdict
+from probes.dns import DNSLookup
+from probes.measurement import ControlReply, Measurement, SelfTest
+from probes.packets import Flow
+from probes.trace import Trace
+from probes.url import URL, join, parse_url
+from probes.web import Plan, open_page
+
+from .experiments import Experiments
+from .listeners import lent
+from .seat import Seat
+from .vantage import Vantage
+
+if TYPE_CHECKING:
+    from .collect import Collector
+
+_SUSPICIOUS = frozenset({"ambiguous", "no_control", "control_failed"})
+NO_QUIC = 3600.0  # seconds for which a vantage where UDP is dropped for every name is not asked again (row 30)
+ROUNDS_APART = 61.0  # seconds from the first look to the last two tries, where a resolver refuses (judgement row 12)
+
+
+class Result(msgspec.Struct, frozen=True):
+    """A measurement and what the rules conclude from it."""
+
+    measurement: Measurement
+    verdict: Verdict
+
+
+class Work:
+    """A measurement while it is made."""
+
+    def __init__(self, collector: "Collector", target: Target, vantage: Vantage) -> None:
+        self.c, self.target, self.vantage = collector, target, vantage
+        self.url: URL = parse_url(target.url)
+        self.trace = Trace(vantage.network, collector.clock, collector.limits)
+        self.uid = uid_of(self.trace.began)
+        self.replies: list[ControlReply] = []
+        self.tests: list[SelfTest] = []
+        self.experiments: Experiments | None = None
+        self.flows: tuple[Flow, ...] = ()
+        self.pcap = b""
+        self._mine: set[tuple[str, int]] = set()
+        self.plan = Plan(
+            resolvers=vantage.resolvers, authorities=collector.authorities, expect=target.expect,
+            advise=self._advise, refuse=self._refuse, gate=collector.gate, quic=self._has_quic(),
+        )  # fmt: skip
+
+    async def run(self) -> Result:
+        """Make it, and judge it."""
+        async with self._seat():
+            _at, test = await self.c.tester.test(self.vantage, since=self.c.clock.monotonic() - 300.0)
+            self.tests.append(test if self._has_quic() else msgspec.structs.replace(test, quic=False))
+            await open_page(self.trace, self.url, self.plan)
+        await self.trace.settle()
+        case = self._case()
+        await self._ask_about_hop(case, attempt=0)
+        suspicion = suspects(case)
+        if suspicion is None and await self.c.was_blocked(self.target.name, self.vantage.name):
+            suspicion = Suspicion()
+        if suspicion is not None:
+            await self._let_rest(case)  # nobody else shall go there while we look again
+            await self._look_again(suspicion, case)
+            case = self._case()
+        elif wanted(case, suspicious=False).anything:
+            await self._look_closer(case)
+            case = self._case()
+        elif not case.first.reached:
+            await self._test_again()
+            case = self._case()
+        verdict = judge(case)
+        if verdict.outcome in INTERFERED or verdict.cause in _SUSPICIOUS:
+            await self._let_rest(case)
+        return Result(case.measurement, verdict)
+
+    def _has_quic(self) -> bool:
+        return self.c.clock.monotonic() >= self.c.without_quic.get(self.vantage.egress, 0.0)
+
+    def _seat(self) -> Seat:
+        seat = Seat(self.c.slots)
+        self.plan.leave, self.plan.back = seat.leave, seat.back
+        return seat
+
+    async def _look_again(self, suspicion: Suspicion, first: Case) -> None:
+        """Further tries and experiments, the control before and after, and the vantage's own test at the end."""
+        await self._ask_again(attempt=0)
+        with self._begin_experiments() as experiments:
+            plan = wanted(self._case(), suspicious=True)
+            silent = [r.silent for r in self.replies]
+            async with asyncio.TaskGroup() as group:
+                group.create_task(experiments.at_listeners(plan, lent(self.replies), silent))
+                group.create_task(self._try_again(suspicion, plan, experiments))
+            await experiments.more_at_own(plan, undecided(self._case()))
+            if self.c.path:
+                for trigger, sent in triggers(self._case()):
+                    await experiments.on_the_way(trigger, sent, lent(self.replies), silent)
+            await self.trace.settle()
+            self._read_packets(experiments)
+        await self._ask_again(attempt=max(1, self.c.retries))
+        await self._ask_about_hop(first, attempt=max(1, self.c.retries))
+        await self._test_again()
+
+    def _begin_experiments(self) -> Experiments:
+        good = self.tests[-1].secured or self.tests[-1].opened
+        self.experiments = Experiments(self.c.means(good), self.vantage, self.trace, self.uid, self.url)
+        self.experiments.watch(self.plan.met)
+        return self.experiments
+
+    def _read_packets(self, experiments: Experiments) -> None:
+        tried = (op for e in experiments.so_far() for t in e.tries for op in t.operations)
+        self.flows, self.pcap = experiments.packets((*self.trace.operations, *tried))  # type: ignore[arg-type]
+
+    async def _look_closer(self, case: Case) -> None:
+        """The plain client reached the site; QUIC failed, or the page came slowly."""
+        with self._begin_experiments() as experiments:
+            plan = wanted(case, suspicious=False)
+            await experiments.at_listeners(plan, lent(self.replies), [r.silent for r in self.replies])
+            self._read_packets(experiments)
+        if quic_is_dropped(experiments.so_far()):
+            self.c.without_quic[self.vantage.egress] = self.c.clock.monotonic() + NO_QUIC
+        await self._test_again()
+
+    async def _try_again(self, suspicion: Suspicion, plan: Wanted, experiments: Experiments) -> None:
+        """The plain client's further tries, an innocuous one at the same address before each."""
+        self.plan.again = suspicion.again
+        self.plan.advise = _no_control
+        for attempt in range(1, self.c.retries + 1):
+            if suspicion.apart and attempt == max(1, self.c.retries - 1):
+                await self.c.clock.sleep(max(0.0, self._first_asked() + ROUNDS_APART - self.trace.now()))
+            await experiments.before_try(plan)
+            self.trace.attempt = attempt
+            async with self._seat():
+                await open_page(self.trace, self.url, self.plan)
+
+    def _first_asked(self) -> float:
+        """When the plain client first asked DNS, in seconds of the measurement."""
+        return min((op.started for op in self.trace.operations if isinstance(op, DNSLookup)), default=0.0)
+
+    async def _test_again(self) -> None:
+        _at, test = await self.c.tester.test(self.vantage, since=self.c.clock.monotonic() - 5.0)
+        quic = None if self._has_quic() else False
+        self.tests.append(msgspec.structs.replace(test, at=self.trace.now(), quic=quic))
+
+    async def _ask_again(self, *, attempt: int) -> None:
+        addresses = sorted(self.plan.met)
+        self._keep(await self.c.control.ask(self.url, addresses, fresh=True), hop=0, attempt=attempt)
+
+    async def _ask_about_hop(self, case: Case, *, attempt: int) -> None:
+        """Where a redirect's hop fails, the control is asked for that hop's URL (row 15)."""
+        first = case.first
+        if first.hop == 0 or first.reached or not self.c.control.configured:
+            return
+        location = next((p.location for p in case.pages.values() if p.hop == first.hop - 1 and p.location), "")
+        if first.seen is not None and not first.seen.address:
+            return
+        url = _joined(case, first.hop, location)
+        addresses = [o.address for o in case.contacts(first.hop)]
+        self._keep(await self.c.control.ask(url, addresses, fresh=True), hop=first.hop, attempt=attempt)
+
+    async def _advise(self, url: URL, addresses: list[str], hop: int) -> frozenset[str]:
+        """Ask the control about the target's own URL while the plain client is at work."""
+        if hop > 0 or not self.c.control.configured:
+            return frozenset()
+        replies = await self.c.control.ask(url, addresses)
+        self._keep(replies, hop=0, attempt=0)
+        vouched = frozenset(a for r in replies for a in r.addresses)
+        self.plan.vouched = vouched
+        return vouched
+
+    def _keep(self, replies: list[ControlReply], *, hop: int, attempt: int) -> None:
+        now = self.trace.now()
+        self.replies += [msgspec.structs.replace(r, at=now, hop=hop, attempt=attempt) for r in replies]
+
+    def _refuse(self, address: str, port: int) -> str:
+        if (address, port) in self._mine:  # contacted before anybody's rest began: our own tries go on
+            return ""
+        refusal = self.c.residual.refusal(self.vantage.egress, address, port, uid=self.uid)
+        if not refusal:
+            self._mine.add((address, port))
+        return refusal
+
+    async def _let_rest(self, case: Case) -> None:
+        for address, port in sorted(touched(case)):
+            await self.c.residual.rest(self.vantage.egress, address, port, uid=self.uid)
+
+    def _case(self) -> Case:
+        return observe(self._measurement(), self.c.fingerprints)
+
+    def _measurement(self) -> Measurement:
+        return Measurement(
+            uid=self.uid, time=self.trace.began, target=self.target.name, url=str(self.url), vantage=self.vantage.facts,
+            site=self.target.site, category=self.target.category, expect=self.target.expect,
+            operations=tuple(self.trace.operations),  # type: ignore[arg-type]
+            experiments=self.experiments.so_far() if self.experiments else (), flows=self.flows, pcap=self.pcap,
+            control=tuple(self.replies),
+            control_configured=self.c.control.configured, self_tests=tuple(self.tests), duration=self.trace.now(),
+            bodies=dict(self.trace.bodies), certificates=dict(self.trace.certificates),
+        )  # fmt: skip
+
+
+async def _no_control(_url: URL, _addresses: list[str], _hop: int) -> frozenset[str]:
+    return frozenset()
+
+
+def _joined(case: Case, hop: int, location: str) -> URL:
+    before = next(p.url for p in case.pages.values() if p.hop == hop - 1 and p.location == location)
+    return join(parse_url(before), location)
+
+
+def uid_of(moment: datetime) -> str:
+    """`20260131T120000.123456Z-1f2e3d4c5b6a`: sorts by time, and is unique."""
+    return f"{moment:%Y%m%dT%H%M%S.%fZ}-{secrets.token_hex(6)}"
