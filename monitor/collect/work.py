@@ -1,4 +1,4 @@
-"""One measurement while it is made: look, suspect, look again. Facts come from `probes`, every decision from `judge`."""
+"""One measurement while it is made: look, suspect, look again. `probes` give the facts, `judge` every decision."""
 
 import asyncio
 import secrets
@@ -9,7 +9,7 @@ import msgspec
 
 from blocklists import Target
 from monitor.judge.analyze import judge
-from monitor.judge.followup import Wanted, quic_is_dropped, triggers, undecided, wanted
+from monitor.judge.followup import Wanted, is_cut_for_all, quic_is_dropped, triggers, undecided, wanted
 from monitor.judge.observe import Case, observe
 from monitor.judge.suspects import Suspicion, suspects, touched
 from monitor.judge.verdict import INTERFERED, Verdict
@@ -69,14 +69,18 @@ class Work:
         case = self._case()
         await self._ask_about_hop(case, attempt=0)
         suspicion = suspects(case)
+        if suspicion is None and case.first.failure and self.replies:  # the control's one word is not enough
+            await self._ask_again(attempt=0)
+            case = self._case()
+            suspicion = suspects(case)
         if suspicion is None and await self.c.was_blocked(self.target.name, self.vantage.name):
             suspicion = Suspicion()
         if suspicion is not None:
             await self._let_rest(case)  # nobody else shall go there while we look again
             await self._look_again(suspicion, case)
             case = self._case()
-        elif wanted(case, suspicious=False).anything:
-            await self._look_closer(case)
+        elif (plan := wanted(case, suspicious=is_cut_for_all(case))).anything:
+            await self._look_closer(plan)
             case = self._case()
         elif not case.first.reached:
             await self._test_again()
@@ -123,10 +127,9 @@ class Work:
         tried = (op for e in experiments.so_far() for t in e.tries for op in t.operations)
         self.flows, self.pcap = experiments.packets((*self.trace.operations, *tried))  # type: ignore[arg-type]
 
-    async def _look_closer(self, case: Case) -> None:
-        """The plain client reached the site; QUIC failed, or the page came slowly."""
+    async def _look_closer(self, plan: Wanted) -> None:
+        """No further tries, only experiments: QUIC failed, the page came slowly, or the control is cut off too."""
         with self._begin_experiments() as experiments:
-            plan = wanted(case, suspicious=False)
             await experiments.at_listeners(plan, lent(self.replies), [r.silent for r in self.replies])
             self._read_packets(experiments)
         if quic_is_dropped(experiments.so_far()):

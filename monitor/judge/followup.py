@@ -7,7 +7,7 @@ import msgspec
 from blocklists import site_of
 from probes.address import is_ipv6, parse
 from probes.experiment import Experiment
-from probes.failure import RESET
+from probes.failure import EOF, NO_ANSWER, NXDOMAIN, RESET, TIMEOUT
 from probes.followup.host import path_of
 from probes.followup.path import Trigger
 from probes.quic import QUICHandshake
@@ -88,6 +88,13 @@ def _quic(case: Case) -> tuple[tuple[str, int], ...]:
     used, version = failed[0].address, is_ipv6(failed[0].address)
     others = [a for a in sorted(case.reference.at(0).addresses) if a != used and is_ipv6(a) == version]
     return tuple((a, failed[0].port) for a in (*others[:1], used))
+
+
+def is_cut_for_all(case: Case) -> bool:
+    """Vantage and control fail as if by a censor that looks at names: the helper may sit behind one too (row 7)."""
+    first = case.first
+    cut = first.layer in ("tls", "http") and first.failure in (RESET, TIMEOUT, EOF)
+    return case.reference.answered and (cut or (first.layer == "dns" and first.failure in (NXDOMAIN, NO_ANSWER)))
 
 
 def triggers(case: Case) -> tuple[tuple[Trigger, str], ...]:
