@@ -103,7 +103,11 @@ class Helper:
     def neutral_endpoints(self) -> list[dict[str, Any]]:
         """`{"address", "port", "protocol"}` of each neutral listener that clients can be told of."""
         named = [(self._public or host, port) for host, port in self._neutral.bound]
-        return [{"address": a, "port": port, "protocol": "tcp"} for a, port in named if a not in _WILDCARDS]
+        spoken = self._neutral.protocols
+        return [
+            {"address": a, "port": port, "protocol": protocol}
+            for a, port in named if a not in _WILDCARDS for protocol in spoken
+        ]  # fmt: skip
 
     async def _answer(self, request: web.Request) -> web.Response:
         """POST /: one look."""

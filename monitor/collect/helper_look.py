@@ -8,11 +8,13 @@ import asyncio
 
 from probes import tcp, tls
 from probes.measurement import ControlEndpoint, ControlReply
+from probes.names import names_seen
+from probes.tls import TLSHandshake
 from probes.trace import Trace
 from probes.url import DEFAULT_PORT, URL
 
 from .helper_means import Means, resolve
-from .helper_page import open_page, tls_failure
+from .helper_page import open_page
 from .helper_protocol import ControlRequest
 
 # The helper's own want of resources is no evidence, so such an endpoint is left out.
@@ -62,14 +64,20 @@ async def _contact(means: Means, url: URL, address: str, port: int) -> ControlEn
         if not speaks_tls:
             stream.close()
             return ControlEndpoint(address=address, port=port)
-        failure = await _handshake(means, trace, stream, url.host)
-    return ControlEndpoint(address=address, port=port, tls=failure is None, tls_failure=failure, server_name=url.host)
+        step = await _handshake(means, trace, stream, url.host)
+    failure = step.failure or step.certificate_failure
+    return ControlEndpoint(
+        address=address, port=port, tls=failure is None, tls_failure=failure, server_name=url.host,
+        names=names_seen(trace, step),
+    )  # fmt: skip
 
 
-async def _handshake(means: Means, trace: Trace, stream: tcp.Stream, name: str) -> str | None:
-    """Handshake in what is left of the endpoint's time, and hang up; the failure, a bad certificate's too."""
+async def _handshake(means: Means, trace: Trace, stream: tcp.Stream, name: str) -> TLSHandshake:
+    """Handshake in what is left of the endpoint's time, and hang up."""
     means.use_the_rest(trace)
     secured = await tls.handshake(trace, stream, name, authorities=means.authorities)
     if secured is not None:
         secured.close()
-    return tls_failure(trace)
+    step = trace.operations[-1]
+    assert isinstance(step, TLSHandshake)
+    return step

@@ -13,6 +13,7 @@ import msgspec
 from monitor import __version__
 from probes import failure as failures
 from probes.address import embedded_ipv4, endpoint, is_bogon, kind, parse, split_endpoint
+from probes.http3 import alternative
 from probes.measurement import ControlEndpoint, ControlPage, ControlReply
 from probes.url import URL, InvalidURL, parse_url
 
@@ -22,7 +23,6 @@ HONOURED = frozenset({"user-agent", "accept", "accept-language"})  # of the clie
 _MAX_VALUE = 1024  # characters of a header's value
 _VALUE = re.compile(r"[\x21-\x7e](?:[\x20-\x7e]*[\x21-\x7e])?")  # RFC 9110 section 5.5, ASCII only
 _PORT = re.compile(r"[0-9]{1,5}")
-_H3 = re.compile(r'(?:^|,)\s*h3="([^":]*):([0-9]{1,5})"')  # Alt-Svc, RFC 7838 section 3
 
 RESOLVED_BY_PROBE, RESOLVED_BY_HELPER, BOGON, VALID_FOR_DOMAIN = 1, 2, 4, 8  # flags of ip_info
 
@@ -137,7 +137,8 @@ def encode_reply(request: ControlRequest, reply: ControlReply, *, ours: dict[str
         "dns": {"failure": _DNS.get(reply.dns_failure, "unknown_error") if reply.dns_failure else None,
                 "addrs": list(reply.addresses)},
         "ip_info": _ip_info(request, reply),
-        "x_wallwatch": {"version": __version__, **_measured(reply.page), **ours},
+        "x_wallwatch": {"version": __version__, **_measured(reply.page), **ours,
+                        "names": {name: list(found.names) for name, found in named if found.names}},
     }  # fmt: skip
 
 
@@ -174,12 +175,11 @@ def _http_failure(failure: str | None) -> str | None:
 
 def _h3(url: URL, headers: Sequence[tuple[str, str]]) -> str:
     """`host:port` of the HTTP/3 service that the page's server offers (RFC 7838), or empty."""
-    offers = ",".join(value for name, value in headers if name.lower() == "alt-svc")
-    found = _H3.search(offers) if url.scheme == "https" else None
+    found = alternative(headers) if url.scheme == "https" else None
     if found is None:
         return ""
-    host = found.group(1) or (f"[{url.host}]" if ":" in url.host else url.host)
-    return f"{host}:{found.group(2)}"
+    host = found[0] or (f"[{url.host}]" if ":" in url.host else url.host)
+    return f"{host}:{found[1]}"
 
 
 def _ip_info(request: ControlRequest, reply: ControlReply) -> dict[str, Any]:

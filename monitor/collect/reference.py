@@ -7,6 +7,7 @@ from probes.clock import Clock
 from probes.dns import DNSLookup
 from probes.http import HTTPRoundTrip
 from probes.measurement import ControlEndpoint, ControlPage, ControlReply
+from probes.names import names_seen
 from probes.tcp import TCPConnect
 from probes.tls import TLSHandshake
 from probes.trace import Limits, Trace
@@ -35,7 +36,7 @@ class Referee:
         trace = Trace(self._vantage.network, self._clock, self._limits)
         plan = Plan(
             resolvers=self._vantage.resolvers, authorities=self._authorities, vouched=frozenset(addresses),
-            again=tuple(addresses),
+            again=tuple(addresses), quic=False,
         )  # fmt: skip
         await open_page(trace, url, plan)
         trace.close()
@@ -67,6 +68,7 @@ def _endpoints(trace: Trace) -> list[ControlEndpoint]:
                     address=op.address, port=op.port, tcp_failure=op.failure,
                     server_name=tls.server_name if tls else "",
                     tls=failure is None if tls else None, tls_failure=failure,
+                    names=names_seen(trace, tls) if tls else (),
                 )
             )  # fmt: skip
     return found

@@ -69,7 +69,7 @@ class Work:
         case = self._case()
         await self._ask_about_hop(case, attempt=0)
         suspicion = suspects(case)
-        if suspicion is None and case.first.failure and self.replies:  # the control's one word is not enough
+        if suspicion is None and case.first.failure and case.reference.answered:  # the control's one word is not enough
             await self._ask_again(attempt=0)
             case = self._case()
             suspicion = suspects(case)

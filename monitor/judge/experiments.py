@@ -78,6 +78,10 @@ def _told(case: Case, experiment: Experiment, tries: Sequence[Attempt], words: s
     )
 
 
+def _sent(experiment: Experiment) -> str:
+    return next(t.sent for t in experiment.tries if not t.innocuous)
+
+
 def of_kind(case: Case, kind: str) -> Iterable[Experiment]:
     """The experiments of a kind."""
     return (e for e in case.measurement.experiments if e.kind == kind)
@@ -156,7 +160,7 @@ def other_page(case: Case) -> list[Finding]:
                     technique="http.redirect" if others[0].location else "http.blockpage", weight=PROOF,
                     failures=len(others), hop=case.first.hop,
                     text=f"a listener that serves one page to every name was answered for with another "
-                    f"(status {others[0].status}) in {len(others)} tries with {case.first.name} as Host",
+                    f"(status {others[0].status}) in {len(others)} tries with {_sent(experiment)} as Host",
                 )
             )  # fmt: skip
     return found
@@ -183,7 +187,7 @@ def other_certificate(case: Case) -> list[Finding]:
                     technique=signed[self_signed(case, (others[0],))], weight=PROOF, failures=len(others),
                     hop=case.first.hop,
                     text=f"a listener that shows one certificate to every name showed another in {len(others)} tries "
-                    f"with {case.first.name}",
+                    f"with {_sent(experiment)}",
                 )
             )  # fmt: skip
     return found

@@ -45,8 +45,9 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
 
 def wanted(case: Case, *, suspicious: bool) -> Wanted:
     """The experiments for a first look; `suspicious`: it was so, or the target was blocked not long ago."""
-    first, url = case.first, case.url_at(case.first.hop)
-    name = first.name or case.host
+    first = case.first
+    hop = first.hop if first.failure else 0  # a page came: then it may be the way to it that was forged
+    url, name = case.url_at(hop), (first.name if hop == first.hop else "") or case.host
     named = bool(name) and parse(name) is None
     secure = url.startswith("https:")
     return Wanted(
