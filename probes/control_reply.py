@@ -7,11 +7,12 @@ from collections.abc import Iterable
 from typing import Any
 
 from .measurement import ControlEndpoint, ControlPage, ControlReply, NeutralEndpoint
+from .names import dns_names
 from .ooni_values import Record, address, endpoint, failure, headers, listed, mapping, port, text, whole
 
 _MAX_ADDRESSES = 256
 _MAX_LISTENERS = 1024  # a helper's, TCP and QUIC
-_MAX_NAMES = 40  # of one certificate
+_MAX_LISTED = 256  # names of one certificate that are looked at
 _REFUSED = "unknown_failure: connect"  # `status` is false and no failure says why
 _NO_HANDSHAKE = "unknown_failure: tls"
 
@@ -53,8 +54,7 @@ def _neutral(said: Record) -> Iterable[NeutralEndpoint]:
 
 def _names(said: Record, name: str) -> tuple[str, ...]:
     """The DNS names of the certificate that our own helper saw at an endpoint."""
-    given = listed(mapping(mapping(said.get("x_wallwatch")).get("names")).get(name), _MAX_NAMES)
-    return tuple(filter(None, (text(item, 253) for item in given)))
+    return dns_names(listed(mapping(mapping(said.get("x_wallwatch")).get("names")).get(name), _MAX_LISTED))
 
 
 def _addresses(value: object) -> tuple[str, ...]:

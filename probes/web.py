@@ -14,7 +14,7 @@ from typing import Any
 
 import msgspec
 
-from . import http, tcp, tls
+from . import http, http3, quic, tcp, tls
 from .address import is_bogon, is_ipv6
 from .certificate import Authorities
 from .dns import DNSLookup
@@ -60,15 +60,32 @@ class Plan(msgspec.Struct, kw_only=True):
     gate: Callable[[str], AbstractAsyncContextManager[None]] = _no_gate
     leave: Callable[[], None] = lambda: None
     back: Callable[[], Awaitable[None]] = _no_return
-    quic: bool = True  # one QUIC handshake, where the site advertises HTTP/3
+    quic: bool = True
     vouched: frozenset[str] = frozenset()
     again: tuple[str, ...] = ()
-    quic: bool = True
     met: set[str] = msgspec.field(default_factory=set)  # dialled before, in any attempt
 
 
 async def open_page(trace: Trace, url: URL, plan: Plan) -> None:
-    """Open the URL and follow its redirects, at most `limits.redirects`. Everything is recorded in the trace."""
+    """Open the URL and follow its redirects, at most `limits.redirects`. Everything is recorded in the trace.
+
+    A first look ends with one QUIC handshake where HTTP/3 is offered at the URL itself and the extra is installed.
+    """
+    await _follow(trace, url, plan)
+    if plan.quic and trace.attempt == 0 and url.scheme == "https" and not url.is_address:
+        await _meet_over_quic(trace, url, plan)
+
+
+async def _meet_over_quic(trace: Trace, url: URL, plan: Plan) -> None:
+    place = http3.offer([*trace.operations, *trace.pending()], url) if quic.available() else None
+    if place is None:
+        return
+    await plan.back()
+    async with plan.gate(place[0]):
+        await quic.handshake(trace, *place, url.host, authorities=plan.authorities, refuse=plan.refuse(*place))
+
+
+async def _follow(trace: Trace, url: URL, plan: Plan) -> None:
     seen: set[tuple[str, str]] = set()
     cookies: dict[str, dict[str, str]] = {}
     referer = ""
@@ -208,7 +225,8 @@ class _Hop:
 
     def _allowed(self, chosen: list[str], vouched: frozenset[str], first: list[str]) -> list[str]:
         """Strangers' addresses are left alone: of those that nobody vouches for one is dialled, further ones only
-        where that one has shown a valid certificate for the name."""
+        where that one has shown a valid certificate for the name. Further tries meet no new ones (row 23)."""
+        chosen = [a for a in chosen if a in vouched or self._is_acquainted(a)]
         strangers = [a for a in (*first, *chosen) if a not in vouched and a not in self._again]
         if not strangers or strangers[0] in self._proved:
             return chosen

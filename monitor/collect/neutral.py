@@ -73,10 +73,10 @@ class Neutral:
             try:
                 if self._quic is not None:
                     await self._quic.listen(host, number)
-            except OSError:
+            except OSError as error:
                 server.close()
                 if port or attempt == _TRIES - 1:
-                    raise
+                    raise OSError(error.errno, f"UDP port {number} of {host}: {error.strerror}") from None
             else:
                 self._servers.append(server)
                 break

@@ -1,4 +1,4 @@
-"""What a neutral listener answers over HTTP: one small page, or as many bytes as were asked for. Pure but for chance."""
+"""What a neutral listener answers over HTTP: one small page, or as many bytes as were asked for."""
 
 import os
 import re

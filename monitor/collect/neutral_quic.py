@@ -1,8 +1,8 @@
 """The neutral listeners' QUIC: a handshake under any name, and an acknowledgement of what follows. Needs aioquic.
 
-Nobody can make it say more than was said to it: aioquic sends at most three times what came from an address that has not
-proved itself (RFC 9000 section 8.1), a version is negotiated with a full datagram only, and where many
-connections are open an address must prove itself first (Retry).
+Nobody can turn it against others: aioquic sends at most three times what came from an address that has not proved
+itself (RFC 9000 section 8.1), a version is negotiated with a full datagram only, and where many connections are open
+an address must prove itself before it is served (Retry).
 """
 
 import asyncio
@@ -14,7 +14,7 @@ from typing import Any, cast
 from aioquic._buffer import Buffer
 from aioquic.quic.configuration import SMALLEST_MAX_DATAGRAM_SIZE, QuicConfiguration
 from aioquic.quic.connection import QuicConnection
-from aioquic.quic.events import ConnectionTerminated
+from aioquic.quic.events import ConnectionTerminated, HandshakeCompleted
 from aioquic.quic.packet import (
     QuicHeader,
     QuicPacketType,
@@ -161,7 +161,7 @@ class _Served:
         self._shared = shared
         self._room = MAX_READ
         self._timer: asyncio.TimerHandle | None = None
-        self._ended = False
+        self._ended = self._proved = False
         self._last = self._loop.call_later(shared.deadline, self.end)
         shared.open += 1
 
@@ -182,8 +182,9 @@ class _Served:
         if self._timer is not None:
             self._timer.cancel()
         self._forget()
-        _went_well(self._quic.close)
-        _went_well(self._answer)
+        if self._proved:  # else the last word might be the one too many that somebody else gets
+            _went_well(self._quic.close)
+            _went_well(self._answer)
 
     def _do(self, step: Callable[[], object]) -> None:
         if not all(_went_well(part) for part in (step, self._answer, self._wait)):
@@ -195,8 +196,9 @@ class _Served:
                 self._send(data, addr)
 
     def _wait(self) -> None:
-        """For the library's timer; its events are of no interest but the last."""
+        """For the library's timer."""
         while (event := self._quic.next_event()) is not None:
+            self._proved = self._proved or isinstance(event, HandshakeCompleted)
             if isinstance(event, ConnectionTerminated):
                 return self.end()
         if self._timer is not None:

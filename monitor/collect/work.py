@@ -9,12 +9,12 @@ import msgspec
 
 from blocklists import Target
 from monitor.judge.analyze import judge
-from monitor.judge.followup import Wanted, is_cut_for_all, quic_is_dropped, triggers, undecided, wanted
+from monitor.judge.followup import Wanted, is_cut_for_all, once_more, quic_is_dropped, triggers, undecided, wanted
 from monitor.judge.observe import Case, observe
 from monitor.judge.suspects import Suspicion, suspects, touched
 from monitor.judge.verdict import INTERFERED, Verdict
 from probes.dns import DNSLookup
-from probes.measurement import ControlReply, Measurement, SelfTest
+from probes.measurement import ControlReply, Measurement, NeutralEndpoint, SelfTest
 from probes.packets import Flow
 from probes.trace import Trace
 from probes.url import URL, join, parse_url
@@ -49,6 +49,7 @@ class Work:
         self.trace = Trace(vantage.network, collector.clock, collector.limits)
         self.uid = uid_of(self.trace.began)
         self.replies: list[ControlReply] = []
+        self.lent: tuple[NeutralEndpoint, ...] = ()
         self.tests: list[SelfTest] = []
         self.experiments: Experiments | None = None
         self.flows: tuple[Flow, ...] = ()
@@ -105,12 +106,14 @@ class Work:
             plan = wanted(self._case(), suspicious=True)
             silent = [r.silent for r in self.replies]
             async with asyncio.TaskGroup() as group:
-                group.create_task(experiments.at_listeners(plan, lent(self.replies), silent))
+                group.create_task(experiments.at_listeners(plan, self.lent, silent))
                 group.create_task(self._try_again(suspicion, plan, experiments))
-            await experiments.more_at_own(plan, undecided(self._case()))
+            case = self._case()
+            await experiments.more_at_own(plan, undecided(case))
+            await experiments.at_listeners(once_more(case, plan), self.lent, silent)
             if self.c.path:
                 for trigger, sent in triggers(self._case()):
-                    await experiments.on_the_way(trigger, sent, lent(self.replies), silent)
+                    await experiments.on_the_way(trigger, sent, self.lent, silent)
             await self.trace.settle()
             self._read_packets(experiments)
         await self._ask_again(attempt=max(1, self.c.retries))
@@ -130,7 +133,7 @@ class Work:
     async def _look_closer(self, plan: Wanted) -> None:
         """No further tries, only experiments: QUIC failed, the page came slowly, or the control is cut off too."""
         with self._begin_experiments() as experiments:
-            await experiments.at_listeners(plan, lent(self.replies), [r.silent for r in self.replies])
+            await experiments.at_listeners(plan, self.lent, [r.silent for r in self.replies])
             self._read_packets(experiments)
         if quic_is_dropped(experiments.so_far()):
             self.c.without_quic[self.vantage.egress] = self.c.clock.monotonic() + NO_QUIC
@@ -185,7 +188,8 @@ class Work:
 
     def _keep(self, replies: list[ControlReply], *, hop: int, attempt: int) -> None:
         now = self.trace.now()
-        self.replies += [msgspec.structs.replace(r, at=now, hop=hop, attempt=attempt) for r in replies]
+        self.lent = tuple(dict.fromkeys((*self.lent, *lent(replies))))  # no fact about the target, so not kept with it
+        self.replies += [msgspec.structs.replace(r, at=now, hop=hop, attempt=attempt, neutral=()) for r in replies]
 
     def _refuse(self, address: str, port: int) -> str:
         if (address, port) in self._mine:  # contacted before anybody's rest began: our own tries go on

@@ -66,7 +66,7 @@ async def _play(database: Path, listen: tuple[str, int], seconds: float | None, 
             silent=_SILENT,
         )
         await helper.start(("127.0.0.1", 0), [("127.0.0.1", 0)] * _LISTENERS)
-        for place in helper.neutral_endpoints:
+        for place in (p for p in helper.neutral_endpoints if p["protocol"] == "tcp"):
             world.add_service("neutral.example", place["address"], place["port"], place["port"])
         try:
             made = _setup(world, censors, authorities, f"http://127.0.0.1:{helper.port}/", database, listen, length)

@@ -10,6 +10,7 @@ from probes.experiment import Experiment
 from probes.failure import EOF, NO_ANSWER, NXDOMAIN, RESET, TIMEOUT
 from probes.followup.host import path_of
 from probes.followup.path import Trigger
+from probes.followup.tally import tally
 from probes.quic import QUICHandshake
 
 from .differences import contact_fails_only_here
@@ -135,7 +136,8 @@ def _slow(case: Case) -> tuple[tuple[str, int], ...]:
     if page is None:
         return ()
     ours, theirs = rate(page.body_length, page.finished - page.started), control_rate(case)
-    telling = page.body_length >= _SLOW_BODY or page.finished - page.started >= _SLOW_SECONDS
+    took = page.finished - page.started
+    telling = page.body_length >= _SLOW_BODY or took >= _SLOW_SECONDS or page.cut == "deadline"
     return ((page.address, page.port),) if telling and theirs and ours * SLOW < theirs else ()
 
 
@@ -159,6 +161,19 @@ def innocuous_names(case: Case, name: str) -> tuple[str, ...]:
     seen = [n for r in case.reference.at(case.first.hop).replies for e in r.endpoints for n in e.names]
     plain = [n for n in seen if "*" not in n and n.isascii() and site_of(n) != site_of(name)]
     return tuple(dict.fromkeys(plain))[:8]
+
+
+def once_more(case: Case, plan: Wanted) -> Wanted:
+    """What of the plan to try again at listeners: the name failed there, too seldom to tell, and nothing else did."""
+    doubtful = set()
+    for experiment in case.measurement.experiments:
+        count = tally(experiment.tries)
+        if experiment.place == "neutral" and count.failed and not count.innocuous_failed and not count.differs:
+            doubtful.add(experiment.kind)
+    return Wanted(
+        name=plan.name, sni="sni" in doubtful, host="host" in doubtful,
+        phrase=plan.phrase if "phrase" in doubtful else "",
+    )  # fmt: skip
 
 
 def undecided(case: Case) -> tuple[tuple[str, int], ...]:

@@ -63,6 +63,7 @@ def test_a_good_site_over_tls(tmp_path: Path) -> None:
     assert (ours["body_bytes"], ours["body_sha256"]) == (len(PAGE), hashlib.sha256(PAGE).hexdigest())
     assert 0 < ours["ttfb_seconds"] < 2 and 0 <= ours["body_seconds"] < 2
     assert (ours["neutral"], ours["silent"]) == (neutral, "")
+    assert ours["names"] == {f"{SITE}:443": ["good.example"]}
     assert "User-Agent: Odd/1.0\r\n" in head and head.count("User-Agent") == 1
     assert "Host: good.example\r\n" in head and "X-Secret" not in head
 
@@ -221,8 +222,9 @@ def test_the_neutral_listeners_are_announced_where_clients_reach_them(tmp_path: 
         return (await world.ask("https://missing.example/"))["x_wallwatch"]
 
     ours = _play(tmp_path, scene, public="203.0.113.7", silent="203.0.113.8")
-    (listener,) = ours["neutral"]
+    listener, over_quic = ours["neutral"]
     assert (listener["address"], listener["protocol"]) == ("203.0.113.7", "tcp")
+    assert over_quic == listener | {"protocol": "quic"}
     assert ours["silent"] == "203.0.113.8"
     assert 0 < listener["port"] < 65536
 

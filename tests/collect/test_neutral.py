@@ -4,11 +4,13 @@ import asyncio
 import socket
 import ssl
 import struct
+import zlib
 from collections.abc import Awaitable, Callable
 
 import pytest
 
 from monitor.collect.neutral import MAX_READ, Neutral
+from monitor.collect.neutral_page import MAX_BYTES, MAX_TRANSFERS
 
 Client = Callable[[int], Awaitable[bytes]]
 REQUEST = b"GET / HTTP/1.1\r\nHost: forbidden.example\r\n\r\n"
@@ -145,3 +147,78 @@ def test_a_port_that_is_taken_leaves_nothing_open() -> None:
             assert neutral.bound == []
 
     asyncio.run(run())
+
+
+def _asking(length: object, method: str = "GET") -> bytes:
+    return f"{method} /bytes/{length} HTTP/1.1\r\nHost: forbidden.example\r\n\r\n".encode()
+
+
+def _parts(answer: bytes) -> tuple[bytes, bytes]:
+    head, _, body = answer.partition(b"\r\n\r\n")
+    return head, body
+
+
+@pytest.mark.parametrize("options", [{}, {"ssl": True}])
+@pytest.mark.parametrize("length", [1, 16_384, 262_144, MAX_BYTES])
+def test_as_many_bytes_as_were_asked_for(length: int, options: dict[str, bool]) -> None:
+    more = {"ssl": _trusting(), "server_hostname": "a.example"} if options else {}
+    head, body = _parts(_ask(lambda port: _exchange(port, _asking(length), **more)))
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert f"Content-Length: {length}".encode() in head and b"Cache-Control: no-store" in head
+    assert len(body) == length
+    assert len(zlib.compress(body, 9)) >= length
+
+
+def test_nothing_is_nothing() -> None:
+    head, body = _parts(_ask(lambda port: _exchange(port, _asking(0))))
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n") and b"Content-Length: 0" in head and body == b""
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        (_asking(MAX_BYTES + 1), b"404"), (_asking(9_999_999), b"404"), (_asking(10**9), b"200"),
+        (_asking(-1), b"200"), (_asking("1x"), b"200"), (_asking("\u0661"), b"200"), (_asking(5, "POST"), b"200"),
+        (_asking("5?x"), b"200"), (_asking("5/"), b"200"), (b"GET http://a/bytes/5 HTTP/1.1\r\n\r\n", b"200"),
+    ],
+)  # fmt: skip
+def test_other_requests_get_the_small_page(request_: bytes, status: bytes) -> None:
+    head, body = _parts(_ask(lambda port: _exchange(port, request_)))
+    assert head.split()[1] == status
+    assert b"neutral" in body and len(body) < 100
+
+
+def test_a_slow_client_gets_all_of_it_after_the_deadline_of_a_page() -> None:
+    async def client(port: int) -> bytes:
+        loop, got = asyncio.get_running_loop(), b""
+        with socket.socket() as sock:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.setblocking(False)
+            await loop.sock_connect(sock, ("127.0.0.1", port))
+            await loop.sock_sendall(sock, _asking(262_144))
+            while data := await loop.sock_recv(sock, 4096):
+                got += data
+                await asyncio.sleep(0.01)
+        return got
+
+    assert len(_parts(_ask(client, deadline=0.3))[1]) == 262_144
+
+
+def test_so_many_transfers_at_once_and_then_again() -> None:
+    async def client(port: int) -> bytes:
+        loop = asyncio.get_running_loop()
+        slow = [socket.socket() for _ in range(MAX_TRANSFERS)]
+        for sock in slow:
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            sock.setblocking(False)
+            await loop.sock_connect(sock, ("127.0.0.1", port))
+            await loop.sock_sendall(sock, _asking(MAX_BYTES))
+        await asyncio.sleep(0.2)
+        busy = await _exchange(port, _asking(1000))
+        page = await _exchange(port, REQUEST)
+        for sock in slow:
+            sock.close()
+        await asyncio.sleep(0.3)
+        return b"|".join((busy[:12], page[:12], (await _exchange(port, _asking(1000)))[:12]))
+
+    assert _ask(client) == b"HTTP/1.1 503|HTTP/1.1 200|HTTP/1.1 200"
