@@ -1,5 +1,5 @@
 # Each target sets up what it needs: a virtual environment in .venv, and for the tests Debian's Prometheus.
-.PHONY: demo run test check bench clean
+.PHONY: demo run test check bench accuracy clean
 VENV := .venv
 RUN  := $(VENV)/bin
 
@@ -20,6 +20,10 @@ check: $(VENV)/ready  ## style, types, architecture
 
 bench: $(VENV)/ready  ## speed, side by side with bare asyncio
 	$(RUN)/python -m benchmarks
+
+accuracy: $(VENV)/ready  ## how often the verdict is wrong, in the lab of tests/network; writes docs/accuracy.md
+	.ci/services
+	$(RUN)/python -m tests.network.accuracy --write
 
 $(VENV)/ready: pyproject.toml constraints.txt .ci/venv
 	.ci/venv $(VENV)

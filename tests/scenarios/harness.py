@@ -130,7 +130,7 @@ async def _play(scenario: Scenario) -> Result:
         ]  # fmt: skip
         for helper in helpers:
             await helper.start(("127.0.0.1", 0), [("127.0.0.1", 0)] * scenario.neutral)
-            for place in helper.neutral_endpoints:
+            for place in (p for p in helper.neutral_endpoints if p["protocol"] == "tcp"):
                 world.add_service("neutral.example", place["address"], place["port"], place["port"])
         urls = [f"http://127.0.0.1:{helper.port}/" for helper in helpers]
         if scenario.broken_helper:
