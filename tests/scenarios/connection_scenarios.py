@@ -60,7 +60,7 @@ SCENARIOS = (
              rules=(Rule(kind="tcp_refuse", addresses=(ADDRESS,)),)),
     Scenario(name="the site is down for everybody", outcome="down", cause="other", rule="down.fails_alike",
              sites=(default_site(behaviour="down"),)),
-    Scenario(name="SYN unanswered here only", outcome="likely_blocked", technique="tcp.timeout",
+    Scenario(name="SYN unanswered here only", outcome="likely_blocked", technique="tcp.timeout", rule="contact.fails_only_here",
              rules=(Rule(kind="tcp_blackhole", addresses=(ADDRESS,)),)),
     Scenario(name="the site is silent for everybody", outcome="down", cause="other",
              sites=(default_site(behaviour="silent"),)),

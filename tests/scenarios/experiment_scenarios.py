@@ -159,6 +159,7 @@ SCENARIOS = (
         name="every request is reset, whatever it says",
         outcome="insufficient",
         cause="ambiguous",
+        rule="insufficient.ambiguous",
         url="phrase:六四",
         rules=(Rule(kind="http_reset", addresses=("192.241.1.1",)),),
         neutral=16,
