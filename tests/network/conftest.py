@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 from .every import SCENARIOS
-from .kernel import why_not
+from .kernel import missing, why_not
 from .looks import LOOKS
 from .play import Answer
 from .run import LabError, lab_run
@@ -32,14 +32,18 @@ class Answers:
         return first
 
 
+def need_a_lab() -> None:
+    """Skip a test with the reason where there can be no lab; with CI=true what could be installed must be."""
+    if os.environ.get("CI") == "true" and missing():
+        pytest.fail(f"no lab: {missing()}")
+    if why_not():
+        pytest.skip(why_not())
+
+
 @pytest.fixture(scope="session")
 def answers(request: pytest.FixtureRequest) -> Iterator[Answers]:
-    """The chosen scenarios and looks, in one lab. Skipped with the reason where there can be none; not so in CI."""
-    reason = why_not()
-    if reason and os.environ.get("CI") == "true":
-        pytest.fail(f"no lab: {reason}")
-    if reason:
-        pytest.skip(reason)
+    """The chosen scenarios and looks, in one lab. Skipped with the reason where there can be none."""
+    need_a_lab()
     chosen = {item.name for item in request.session.items if "tests/network" in item.path.as_posix()}
     scenarios = [s for s in SCENARIOS if f"test_scenario[{s.name}]" in chosen]
     wanted = {name.removeprefix("test_").replace("[", "_").removesuffix("]") for name in chosen}

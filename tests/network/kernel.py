@@ -9,11 +9,16 @@ from pathlib import Path
 PATH = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
 
 
+def missing() -> str:
+    """The programs that the lab needs and that are not here, though they could be installed."""
+    lacking = [p for p in ("unshare", "ip", "tc", "nginx", "unbound") if shutil.which(p, path=PATH) is None]
+    return f"{', '.join(lacking)} missing" if lacking else ""
+
+
 def why_not() -> str:
     """What keeps this machine from having a lab; empty where nothing does."""
-    missing = [p for p in ("unshare", "ip", "tc", "nginx", "unbound") if shutil.which(p, path=PATH) is None]
-    if missing:
-        return f"{', '.join(missing)} missing"
+    if missing():
+        return missing()
     if not Path("/dev/net/tun").exists():
         return "/dev/net/tun missing"
     with contextlib.suppress(OSError, subprocess.TimeoutExpired):

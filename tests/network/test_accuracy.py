@@ -1,11 +1,9 @@
 """A tenth of `make accuracy`: nothing innocent is called blocked, and a flaky filter is found."""
 
-import os
-
 import pytest
 
 from .accuracy import FLAKY, INNOCENT, Flaky, Innocent, count_flaky, count_innocent, flaky_scenarios, innocent_scenarios
-from .kernel import why_not
+from .conftest import need_a_lab
 from .run import lab_run
 
 TENTH = 10
@@ -14,11 +12,7 @@ AT_ONCE = 16
 
 @pytest.fixture(scope="module", autouse=True)
 def _lab() -> None:
-    reason = why_not()
-    if reason and os.environ.get("CI") == "true":
-        pytest.fail(f"no lab: {reason}")
-    if reason:
-        pytest.skip(reason)
+    need_a_lab()
 
 
 @pytest.mark.timeout(300)

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from . import plan
-from .conftest import Answers
-from .kernel import unshare, why_not
+from .conftest import Answers, need_a_lab
+from .kernel import unshare
 from .packet import ACK, RST
 from .rules import FORGED, FORGED_SIX
 from .run import ROOT, lab_run
@@ -113,8 +113,7 @@ def test_line_and_zone(answers: Answers) -> None:
 
 def test_nothing_is_left_behind(tmp_path: Path) -> None:
     """Killed in the middle, it takes its processes, its mounts and its namespaces with it."""
-    if why_not():
-        pytest.skip(why_not())
+    need_a_lab()
     mark = f"lab-mark-{os.getpid()}"
     lab = subprocess.Popen(
         [*unshare(), sys.executable, "-c", _OPEN, mark], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
@@ -156,7 +155,6 @@ def _processes(mark: str) -> list[str]:
 
 
 def test_a_fault_in_the_lab_is_told() -> None:
-    if why_not():
-        pytest.skip(why_not())
+    need_a_lab()
     (answer,) = list(lab_run(looks=["no such look"]))
     assert "KeyError" in answer.fault
