@@ -120,7 +120,7 @@ def test_port_in_use(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
         assert len(lines) == 1 and "in use" in lines[0]
 
 
-@pytest.mark.parametrize("url", ["ftp://site.example/", "https://", "nonsense", "https://a b/", "phrase:六四"])
+@pytest.mark.parametrize("url", ["ftp://site.example/", "https://", "nonsense", "https://a b/", "phrase:"])
 def test_invalid_url(home: Path, capsys: pytest.CaptureFixture[str], url: str) -> None:
     config(home, "")
     lines = refused(capsys, "measure", url)
