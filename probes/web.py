@@ -64,6 +64,7 @@ class Plan(msgspec.Struct, kw_only=True):
     vouched: frozenset[str] = frozenset()
     again: tuple[str, ...] = ()
     met: set[str] = msgspec.field(default_factory=set)  # dialled before, in any attempt
+    strangers: dict[int, str] = msgspec.field(default_factory=dict)  # hop -> the one that nobody vouches for
 
 
 async def open_page(trace: Trace, url: URL, plan: Plan) -> None:
@@ -224,13 +225,13 @@ class _Hop:
         return frozenset(a for lookup in self._lookups() if lookup.encrypted for a in lookup.addresses())
 
     def _allowed(self, chosen: list[str], vouched: frozenset[str], first: list[str]) -> list[str]:
-        """Strangers' addresses are left alone: of those that nobody vouches for one is dialled, further ones only
-        where that one has shown a valid certificate for the name. Further tries meet no new ones (row 23)."""
-        chosen = [a for a in chosen if a in vouched or self._is_acquainted(a)]
+        """Strangers' addresses are left alone: of those that nobody vouches for one is dialled in all tries together
+        (judgement row 23), further ones only where that one has shown a valid certificate for the name."""
         strangers = [a for a in (*first, *chosen) if a not in vouched and a not in self._again]
         if not strangers or strangers[0] in self._proved:
             return chosen
-        return [a for a in chosen if a not in strangers[1:]]
+        one = self.plan.strangers.setdefault(self.hop, strangers[0])
+        return [a for a in chosen if a not in strangers or a == one]
 
     def _is_acquainted(self, address: str) -> bool:
         """In a further try a forged answer may lead to yet another stranger: at most one of them is dialled."""
