@@ -20,7 +20,7 @@ from monitor.collect.underway import Underway
 from monitor.collect.work import Result
 from monitor.config import Config, ConfigError
 from monitor.engine import SHIPPED, Engine, Setup, setup
-from monitor.judge.verdict import STOPPED, Verdict
+from monitor.judge.verdict import Verdict
 from monitor.publish import server
 from monitor.publish.metrics import Metrics
 from monitor.store import Store
@@ -65,7 +65,7 @@ class Service:
 
     async def _was_blocked(self, target: str, vantage: str) -> bool:
         """A target blocked not long ago is followed up whatever the first look says (row 27)."""
-        return not STOPPED.isdisjoint(await self.store.recent_outcomes(target, vantage, HISTORY))
+        return await self.store.was_blocked(target, vantage, HISTORY)
 
     async def _show(self) -> None:
         """Let metrics and pages have the targets and vantages of the present setup, and no others."""

@@ -3,9 +3,11 @@
 import argparse
 import asyncio
 import sys
+from functools import partial
 
 from blocklists import Target, target_of
 from monitor import __version__
+from monitor.collect.collect import HISTORY
 from monitor.collect.work import Result
 from monitor.publish.account import account
 from monitor.publish.record import as_json
@@ -44,6 +46,7 @@ async def _measure(engine: Engine, targets: list[Target], vantages: list[str], s
         raise BadInput(str(error)) from None
     async with store, engine:
         engine.residual.keep_in(store.set_residual)
+        engine.collector.was_blocked = partial(store.was_blocked, n=HISTORY)
         await engine.load_residuals(store)
         if not engine.control.configured:
             print("wallwatch: no control is configured: unexplained failures are insufficient", file=sys.stderr)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from monitor.judge.detect import Event, Point, State
-from monitor.judge.verdict import Verdict
+from monitor.judge.verdict import STOPPED, Verdict
 from probes.measurement import Measurement
 
 from . import daily, database, measurements, rounds, series, verdicts
@@ -167,6 +167,10 @@ class Store:
     async def recent_outcomes(self, target: str, vantage: str, n: int) -> list[str]:
         """The last `n` outcomes of a target at a vantage, newest first."""
         return [row.outcome for row in await self.recent(target, vantage, n)]
+
+    async def was_blocked(self, target: str, vantage: str, n: int) -> bool:
+        """Whether one of the last `n` measurements found it blocked."""
+        return not STOPPED.isdisjoint(await self.recent_outcomes(target, vantage, n))
 
     async def series_states(self) -> dict[tuple[str, str], State]:
         """The state of every (target, vantage) that was ever measured."""

@@ -155,11 +155,14 @@ def test_other_rules_may_conclude_otherwise(tmp_path: Path) -> None:
             await store.add_verdict("m000001", newer)
             await store.add_verdict("m000001", newer)
             assert await store.counts() == {"blocked": 1, "down": 1}
+            assert await store.was_blocked(TARGET, "home", 10)
+            assert not await store.was_blocked(TARGET, "elsewhere", 10)
             assert await store.measurement("m000001") == (measurement(1), newer)
             await store.add_verdict("m000002", newer)
             assert await store.call(daily) == await store.call(recounted)
             assert await store.counts() == {"down": 2}
             assert await store.recent_outcomes(TARGET, "home", 5) == ["down", "down"]
+            assert not await store.was_blocked(TARGET, "home", 10)
             with pytest.raises(StoreError, match="no measurement m000009"):
                 await store.add_verdict("m000009", newer)
 
