@@ -35,7 +35,7 @@ _WORDS = " ".join(f"{n} and more of the text of this page" for n in range(500)).
 _FLOOD = 16 * 1024 * 1024  # bytes sent to one client
 _RECORD = 16 * 1024  # bytes, the most that a TLS record holds
 _A, _AAAA, _HTTPS = 1, 28, 65
-_ALPN = b"\x00\x01\x00\x00\x01\x00\x06\x02h2\x02h3"  # `1 . alpn=h2,h3`, RFC 9460 section 2.2
+_ALPN = b"\x00\x01\x00\x00\x01\x00\x03\x02h2"  # `1 . alpn=h2`, RFC 9460 section 2.2: no HTTP/3 in this world
 _OPT = b"\x00\x00\x29\x04\xd0\x00\x00\x00\x00\x00\x00"  # EDNS, 1232 bytes
 
 Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]

@@ -57,6 +57,7 @@ class Collector:
         self.silent, self.searches, self.path = silent, tuple(searches), path
         self.was_blocked = was_blocked or _never
         self.listeners = Listeners(residual)
+        self.quic_missed: dict[str, set[str]] = {}  # egress -> addresses where no name came through over QUIC
         self.without_quic: dict[str, float] = {}  # egress -> until when (monotonic) nobody tries it there
 
     async def _measure_phrase(self, target: Target, vantage: Vantage) -> Result:

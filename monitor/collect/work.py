@@ -14,6 +14,7 @@ from monitor.judge.observe import Case, observe
 from monitor.judge.suspects import Suspicion, suspects, touched
 from monitor.judge.verdict import INTERFERED, Verdict
 from probes.dns import DNSLookup
+from probes.experiment import Experiment
 from probes.measurement import ControlReply, Measurement, NeutralEndpoint, SelfTest
 from probes.packets import Flow
 from probes.trace import Trace
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
 _SUSPICIOUS = frozenset({"ambiguous", "no_control", "control_failed"})
 NO_QUIC = 3600.0  # seconds for which a vantage where UDP is dropped for every name is not asked again (row 30)
+QUIC_SITES = 3  # addresses at which not even an innocuous name came through, and none at which one did
 ROUNDS_APART = 61.0  # seconds from the first look to the last two tries, where a resolver refuses (judgement row 12)
 
 
@@ -135,9 +137,20 @@ class Work:
         with self._begin_experiments() as experiments:
             await experiments.at_listeners(plan, self.lent, [r.silent for r in self.replies])
             self._read_packets(experiments)
-        if quic_is_dropped(experiments.so_far()):
-            self.c.without_quic[self.vantage.egress] = self.c.clock.monotonic() + NO_QUIC
+        self._note_quic(experiments.so_far())
         await self._test_again()
+
+    def _note_quic(self, made: tuple[Experiment, ...]) -> None:
+        """Whether this way out has QUIC at all: told by one measurement, or without listeners by several sites."""
+        innocuous = [t for e in made if e.kind == "quic" for t in e.tries if t.innocuous]
+        missed = self.c.quic_missed.setdefault(self.vantage.egress, set())
+        if any(t.failure is None for t in innocuous):
+            missed.clear()
+        else:
+            missed.update(t.address for t in innocuous)
+        if quic_is_dropped(made) or len(missed) >= QUIC_SITES:
+            self.c.without_quic[self.vantage.egress] = self.c.clock.monotonic() + NO_QUIC
+            missed.clear()
 
     async def _try_again(self, suspicion: Suspicion, plan: Wanted, experiments: Experiments) -> None:
         """The plain client's further tries, an innocuous one at the same address before each."""
