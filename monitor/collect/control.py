@@ -68,6 +68,11 @@ class Control:
                 tasks.append(group.create_task(self._ask_referee(url, wanted, fresh)))
         return [reply for task in tasks for reply in task.result()]
 
+    def knows_another(self, replies: Sequence[ControlReply]) -> bool:
+        """Whether there is a helper that none of these replies comes from."""
+        asked = {reply.source for reply in replies}
+        return any(f"helper:{helper}" not in asked for helper in self._helpers if helper not in self.faults)
+
     async def check(self, names: Sequence[Target]) -> dict[str, str]:
         """Try every helper on control names; one that fails for most of them is named and no longer used."""
         faults: dict[str, str] = {}

@@ -72,7 +72,8 @@ class Work:
         case = self._case()
         await self._ask_about_hop(case, attempt=0)
         suspicion = suspects(case)
-        if suspicion is None and case.first.failure and case.reference.answered:  # the control's one word is not enough
+        doubt = suspicion is None and case.first.failure and case.reference.answered
+        if doubt and self.c.control.knows_another(self.replies):  # one control's word is not enough
             await self._ask_again(attempt=0)
             case = self._case()
             suspicion = suspects(case)

@@ -20,7 +20,8 @@ from probes.trace import Limits
 
 def work() -> Work:
     """A measurement that is never begun: what it would need of control and self-test is not touched."""
-    clock, none = Clock(), Any
+    clock = Clock()
+    none: Any = None
     collector = Collector(
         authorities=Authorities(None), control=none, tester=none, residual=Residual(clock, rest=timedelta(1)),
         fingerprints=Fingerprints([]), limits=Limits(), clock=clock,
