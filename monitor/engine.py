@@ -5,11 +5,13 @@ from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
 
 from blocklists import Fingerprints, ListError, Target, load, load_fingerprints
+from blocklists.places import load_places
 from monitor import __version__
 from monitor.collect.collect import Collector, WasBlocked
 from monitor.collect.control import Control
@@ -17,7 +19,7 @@ from monitor.collect.reference import Referee
 from monitor.collect.residual import REST, Residual
 from monitor.collect.self_test import SelfTester
 from monitor.collect.slots import Slots
-from monitor.collect.vantage import Vantage
+from monitor.collect.vantage import Remote, Vantage
 from monitor.collect.work import Result
 from monitor.config import Config, ConfigError, VantageConfig
 from monitor.publish.metrics import Metrics
@@ -79,6 +81,12 @@ def setup(config: Config) -> Setup:
         fingerprints = load_fingerprints([*shipped, *config.fingerprints], downloaded=config.downloaded)
     except ListError as error:
         faults.append(str(error))
+    vantages: list[Vantage] = []
+    for vantage in config.vantages:
+        try:
+            vantages.append(_vantage(vantage, config.path.resolve().parent))
+        except ListError as error:
+            faults.append(str(error))
     authorities = None
     try:
         authorities = Authorities(config.ca_file)
@@ -88,17 +96,30 @@ def setup(config: Config) -> Setup:
         raise ConfigError(faults)
     return Setup(
         config=config, targets=targets, controls=controls, fingerprints=fingerprints, authorities=authorities,
-        vantages=tuple(_vantage(v) for v in config.vantages), limits=Limits(timeout=config.timeout),
+        vantages=tuple(vantages), limits=Limits(timeout=config.timeout),
     )  # fmt: skip
 
 
-def _vantage(config: VantageConfig) -> Vantage:
+def _vantage(config: VantageConfig, folder: Path) -> Vantage:
+    """Raises ListError where its list of places has faults."""
+    network = DirectNetwork(interface=config.interface, source=config.source)
+    remote = None
+    if config.kind == "remote":
+        places = tuple(load_places(folder / config.places))
+        remote = Remote(method=config.method, places=places, contact=config.contact)
     return Vantage(
-        facts=VantageFacts(name=config.name, kind=config.kind, country=config.country, asn=config.asn),
-        network=DirectNetwork(interface=config.interface, source=config.source),
-        resolvers=parse_resolvers(config.resolvers),
-        egress=config.interface or config.source or "default",
+        facts=VantageFacts(
+            name=config.name, kind=config.kind, country=config.country, asn=config.asn, method=config.method,
+            direction="outside-in" if remote else "inside-out", blind=tuple(sorted(network.blind)),
+        ),
+        network=network, resolvers=parse_resolvers(config.resolvers), remote=remote, known_blocked=config.blocked,
+        egress=config.interface or config.source or _place(config.proxy) or "default",
     )  # fmt: skip
+
+
+def _place(proxy: str) -> str:
+    """Host and port of a proxy, without its password: it names a way out."""
+    return urlsplit(proxy).netloc.rpartition("@")[2]
 
 
 class Engine:

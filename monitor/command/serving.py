@@ -10,10 +10,11 @@ from pathlib import Path
 
 from monitor.collect.helper import Helper
 from monitor.collect.work import Result
-from monitor.config import Config, ConfigError, host_port, listeners, load, parse_document
+from monitor.config import Config, ConfigError, load, parse_document
 from monitor.garbage import look_seldom
 from monitor.service import Service, Setup, setup
 from monitor.store import Store, StoreError
+from monitor.values import host_port, listeners
 from probes.certificate import Authorities
 from probes.network import DirectNetwork
 from probes.resolvers import parse_resolvers

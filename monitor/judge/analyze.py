@@ -1,10 +1,13 @@
 """From a case to a verdict, in the contract's order of decision."""
 
+import msgspec
+
 from blocklists import Fingerprints
 from probes.address import is_ipv6
 from probes.measurement import Measurement
 
 from . import differences, experiments
+from .blind import told
 from .observe import Case, observe
 from .pages import is_blockpage, reached_site
 from .rules import VERSION, Fired, fire
@@ -22,7 +25,12 @@ def analyze(measurement: Measurement, fingerprints: Fingerprints) -> Verdict:
 
 
 def judge(case: Case) -> Verdict:
-    """The verdict on a case."""
+    """The verdict on a case; its reason ends with what could not be measured from there."""
+    verdict = _judge(case)
+    return msgspec.structs.replace(verdict, reason=verdict.reason + told(case)) if told(case) else verdict
+
+
+def _judge(case: Case) -> Verdict:
     unusable = fire(case, "unusable")
     if unusable:
         return _innocent("insufficient", unusable)

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import msgspec
 
 from . import artefacts, differences, experiments, innocent, resets, throttling
+from .blind import is_silent
 from .finding import Finding
 from .observe import Case
 
@@ -95,5 +96,6 @@ Fired = tuple[Rule, Finding]
 def fire(case: Case, stage: str) -> list[Fired]:
     """All findings of the rules of one stage; the rules are asked once of each case."""
     if stage not in case.fired:
-        case.fired[stage] = [(rule, f) for rule in RULES if rule.stage == stage for f in rule.when(case)]
+        rules = [rule for rule in RULES if rule.stage == stage and not is_silent(case, rule.id)]
+        case.fired[stage] = [(rule, f) for rule in rules for f in rule.when(case)]
     return case.fired[stage]
