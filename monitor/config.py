@@ -201,6 +201,8 @@ def parse_document(document: Mapping[str, Any], path: Path) -> Config:
     reference = tables["control"].get("vantage")
     if reference and reference not in {v.name for v in vantages}:
         faults.append(f"{path}: control.vantage: no vantage is called {reference!r}")
+    if reference and any(v.name == reference and v.kind == "agent" for v in vantages):
+        faults.append(f"{path}: control.vantage: an agent cannot be asked when a control is wanted")
     if faults:
         raise ConfigError(faults)
     return _config(tables, vantages, lists, path)

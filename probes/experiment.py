@@ -39,7 +39,7 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """`kind`: `sni`, `host`, `phrase`, `injection`, `quic`, `throughput`, `path` or `search`; of remote methods
-    `injection`, `resolver`, `sni`, `host` and `echo`.
+    `injection`, `resolver`, `certificate` (is an address that was given the name's?), `sni`, `host` and `echo`.
 
     `place`: `own` (the site's own address), `neutral` (a helper's listener), `silent` (an address that runs no
     resolver), `platform:NAME` (a public search page), `remote` (somebody's server or resolver in the network that is

@@ -7,7 +7,12 @@ spool       what it measured and nobody has acknowledged, on its disk
 client      fetches the assignment, hands batches in
 
 tokens      who may hand in: one token, one vantage, only its hash is kept     (at the service)
+door        who may come in, and how often
 handlers    the two addresses under /agent/v1/
-intake      checks a batch line by line, puts the control to it, judges and stores it
+assignments what each agent is told to do
+checks      is this measurement one that an agent can have made?
+intake      takes a batch line by line, puts the control to it, judges and stores it
+matching    which kept control belongs to a measurement
 keeper      asks the control about every agent's targets at the time when the agent measures them
+tls         the service's own certificate
 """

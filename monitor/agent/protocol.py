@@ -34,6 +34,10 @@ class ProtocolError(ValueError):
     """A batch, an assignment or an answer that is not as it must be; the text says why."""
 
 
+class TooLarge(ProtocolError):
+    """A batch of more bytes or measurements than is taken."""
+
+
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
     """What an agent does. `country` and `asn`: where the operator says that it is; `lists`: name -> its targets;
     `controls` and `empty`: for its self-tests; `helpers`: control helpers that it may ask itself, where it can;
@@ -77,25 +81,30 @@ _ASSIGNMENT = msgspec.json.Decoder(Assignment)
 
 def batch_of(measurements: Iterable[Measurement]) -> bytes:
     """A request's body."""
-    return gzip.compress(b"".join(msgspec.json.encode(m) + b"\n" for m in measurements), 6, mtime=0)
+    return packed(msgspec.json.encode(m) for m in measurements)
+
+
+def packed(lines: Iterable[bytes]) -> bytes:
+    """A request's body of measurements that are JSON already, without line ends."""
+    return gzip.compress(b"".join(line + b"\n" for line in lines), 6, mtime=0)
 
 
 def lines_of(body: bytes) -> Iterator[bytes]:
     """The lines of a body, unpacked no further than `MAX_BATCH`. Raises ProtocolError."""
     if len(body) > MAX_SENT:
-        raise ProtocolError(f"more than {MAX_SENT} bytes")
+        raise TooLarge(f"more than {MAX_SENT} bytes")
     unpacker = zlib.decompressobj(wbits=31)
     try:
         content = unpacker.decompress(body, MAX_BATCH + 1)
     except zlib.error as error:
         raise ProtocolError(f"no gzip stream: {error}") from None
     if len(content) > MAX_BATCH:
-        raise ProtocolError(f"more than {MAX_BATCH} bytes when it is unpacked")
+        raise TooLarge(f"more than {MAX_BATCH} bytes when it is unpacked")
     if not unpacker.eof or unpacker.unused_data:
         raise ProtocolError("the gzip stream is cut short or followed by something else")
     lines = [line for line in content.split(b"\n") if line]
     if len(lines) > MAX_LINES:
-        raise ProtocolError(f"more than {MAX_LINES} measurements")
+        raise TooLarge(f"more than {MAX_LINES} measurements")
     yield from lines
 
 

@@ -153,13 +153,15 @@ class Schedule:
         last = await self._memory.last_round(item.vantage, item.list_name)
         done = await self._memory.measured_since(item.vantage, current)
         due = last is None or last[0] < current or last[1] is None or bool(_left(item, done))
-        trigger = SlotTrigger(self._every, current)
+        begins = self._clock.on_host(current)  # APScheduler's timers know no clock but the host's
+        every = (self._clock.on_host(current + timedelta(seconds=self._every)) - begins).total_seconds()
+        trigger = SlotTrigger(every, begins)
         identity = f"{item.vantage}\0{item.list_name}"
         self._vantage_of[identity] = item.vantage
-        first = {"next_run_time": now} if due else {}
+        first = {"next_run_time": self._clock.on_host(now)} if due else {}
         self._scheduler.add_job(
             self.run, trigger, args=[item], id=identity, coalesce=True, max_instances=1,
-            misfire_grace_time=max(1, int(self._every)), **first,
+            misfire_grace_time=max(1, int(every)), **first,
         )  # fmt: skip
 
     async def run(self, item: Round) -> None:

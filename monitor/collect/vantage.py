@@ -3,6 +3,7 @@
 import msgspec
 
 from blocklists.places import Place
+from probes import capability
 from probes.measurement import VantageFacts
 from probes.network import Network
 from probes.resolvers import Resolvers
@@ -16,7 +17,12 @@ class Remote(msgspec.Struct, frozen=True, kw_only=True):
     contact: str  # who measures, in every request that has room for it
 
 
-METHODS = ("injection", "resolvers", "servers", "sink")
+_NO_CLIENT = (capability.CLIENT, capability.SYSTEM_DNS, capability.QUIC)
+_DNS_ONLY = (*_NO_CLIENT, capability.TCP, capability.TLS, capability.HTTP)
+_NO_DNS = (*_NO_CLIENT, capability.DNS, capability.UDP, capability.ADDRESSES)
+BLIND = {"injection": _DNS_ONLY, "resolvers": _DNS_ONLY, "servers": _NO_DNS, "sink": _NO_DNS}
+"""Remote method -> what it does not touch."""
+METHODS = tuple(BLIND)
 
 
 class Vantage(msgspec.Struct, frozen=True, kw_only=True):

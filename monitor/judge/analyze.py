@@ -116,10 +116,10 @@ def _interfered(case: Case, outcome: str, fired: list[Fired]) -> Verdict:
 
 def _clear_text_name(case: Case, technique: str) -> str:
     """Row 4 and row 5: what a reader must know about the name's visibility and about https beside http."""
-    if technique.startswith("tls."):
+    if technique == "tls" or technique.startswith("tls."):
         return " The name was sent in clear text (SNI)."
     secure = any(o.valid_tls for o in case.contacts(0)) and case.measurement.url.startswith("http:")
-    return " The same host completes TLS on port 443." if secure and technique.startswith("http.") else ""
+    return " The same host completes TLS on port 443." if secure and technique.startswith("http") else ""
 
 
 def _innocent(outcome: str, fired: list[Fired]) -> Verdict:

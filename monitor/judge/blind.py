@@ -3,7 +3,8 @@
 The words are those of `probes.capability`; a measurement keeps them with its vantage, so it is judged alike for ever.
 """
 
-from probes.capability import ADDRESSES, CLIENT, PACKETS, QUIC, SYSTEM_DNS, UDP, WORDS
+from probes.capability import ADDRESSES, CLIENT, CLOSE_REASONS, PACKETS, QUIC, SYSTEM_DNS, UDP, WORDS
+from probes.failure import EOF, RESET
 
 from .observe import Case
 
@@ -26,6 +27,18 @@ NEEDS: dict[str, frozenset[str]] = {
 def is_silent(case: Case, rule_id: str) -> bool:
     """Whether the vantage cannot see what a rule is about."""
     return not NEEDS.get(rule_id, frozenset()).isdisjoint(case.measurement.vantage.blind)
+
+
+def named(case: Case, technique: str, failure: str | None) -> str:
+    """The technique as far as the vantage can tell it: cut off is cut off, where a reset and a close look alike."""
+    alike = CLOSE_REASONS in case.measurement.vantage.blind and failure in (RESET, EOF)
+    return technique.partition(".")[0] if alike else technique
+
+
+def ended(case: Case, failure: str | None) -> str:
+    """A failure in a sentence, likewise."""
+    alike = CLOSE_REASONS in case.measurement.vantage.blind and failure in (RESET, EOF)
+    return "cut off" if alike else failure or ""
 
 
 def told(case: Case) -> str:
