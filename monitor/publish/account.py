@@ -54,10 +54,10 @@ def _header(measurement: Measurement) -> list[str]:
 
 
 def vantage_words(vantage: VantageFacts) -> str:
-    """`home (direct, CN, AS4134)`. What it cannot see is said once, by the verdict's reason."""
+    """`home (direct, CN, AS4134)`."""
     details = [vantage.kind, vantage.country, f"AS{vantage.asn}" if vantage.asn else ""]
     if vantage.direction != "inside-out":
-        details += [vantage.direction, vantage.method]
+        details.append(vantage.direction)
     return f"{printable(vantage.name, 64)} ({', '.join(printable(d, 40) for d in details if d)})"
 
 

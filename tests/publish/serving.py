@@ -14,7 +14,6 @@ from blocklists import Target
 from monitor.judge.verdict import Verdict
 from monitor.publish import server
 from monitor.publish.metrics import Metrics
-from monitor.publish.vantages import Watch
 from monitor.store import Store
 from probes.measurement import Measurement, VantageFacts
 
@@ -48,13 +47,7 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    folder: Path,
-    pairs: list[Pair],
-    *,
-    simulated: bool = False,
-    targets: tuple[Target, ...] = TARGETS,
-    vantages: tuple[VantageFacts, ...] = VANTAGES,
-    watch: Callable[[], Watch] | None = None,
+    folder: Path, pairs: list[Pair], *, simulated: bool = False, targets: tuple[Target, ...] = TARGETS
 ) -> AsyncIterator[Served]:
     """Serve a store that holds these measurements."""
     async with Store.open(folder / "x.db", simulated=simulated) as store, aiohttp.ClientSession() as client:
@@ -65,8 +58,8 @@ async def serving(
             kept = _simulated(measurement) if simulated else measurement
             metrics.observe(kept, verdict, await store.save(kept, verdict))
         application = server.app(
-            store, metrics, targets=targets, vantages=vantages, simulated=simulated,
-            ready=lambda: served.reason, now=lambda: sample.NOW, watch=watch,
+            store, metrics, targets=targets, vantages=VANTAGES, simulated=simulated,
+            ready=lambda: served.reason, now=lambda: sample.NOW,
         )  # fmt: skip
         runner = web.AppRunner(application, access_log=None)
         await runner.setup()
