@@ -10,7 +10,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
-from . import judging, matching, measurement, page, round, stalled, storing
+from . import agents, judging, matching, measurement, page, round, stalled, storing
 from .row import Row
 from .world import ROOT
 
@@ -22,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[], list[Row]]] = {
     storing.NAME: storing.run,
     stalled.NAME: stalled.run,
     page.NAME: page.run,
+    agents.NAME: agents.run,
 }
 
 

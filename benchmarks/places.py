@@ -64,6 +64,8 @@ class MappedNetwork:
             raise socket.gaierror(socket.EAI_NONAME, name)
         return list(found)
 
+    blind: frozenset[str] = frozenset()
+
     def nameservers(self) -> Sequence[tuple[str, int]]:
         """See `Network.nameservers`."""
         return [(_SYSTEM, 53)]

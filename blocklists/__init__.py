@@ -11,6 +11,8 @@
     targets · phrases · fingerprints  what the rows mean: Target, Phrase, Fingerprint
     history · resets                  likewise: Change, ResetPattern
     searches · search_keys            likewise, of the one list that is no table: Search
+    places                            likewise, of a list that is the operator's own: Place
+    networks · network · mmdb         whose an address is, by a local table: Network
     categories · sites                the words of a target: its category, its registrable domain
     kinds                             `check`: whichever list it is, is it sound?
 

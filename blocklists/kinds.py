@@ -2,9 +2,9 @@
 
 from pathlib import Path
 
-from . import fingerprints, history, phrases, resets, table, targets
+from . import fingerprints, history, phrases, places, resets, table, targets
 
-HEADERS = (targets.HEADER, phrases.HEADER, fingerprints.HEADER, history.HEADER, resets.HEADER)
+HEADERS = (targets.HEADER, phrases.HEADER, fingerprints.HEADER, history.HEADER, resets.HEADER, places.HEADER)
 
 
 def check(path: Path) -> list[table.Fault]:
@@ -24,4 +24,6 @@ def faults_of(rows: table.Table) -> list[table.Fault]:
         return history.read(rows)[1]
     if rows.header == resets.HEADER:
         return resets.read(rows)[1]
+    if rows.header == places.HEADER:
+        return places.read(rows)[1]
     return list(rows.faults)

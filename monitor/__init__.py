@@ -6,6 +6,7 @@
     store/        what is kept: SQLite, one writer thread; reading recorded measurements
     publish/      who reads it: metrics, pages, API, the printed account
     demo/         the simulated Internet, its censor, and the story that `wallwatch demo` plays
+    egress        where each vantage's way out ends: looked at, remembered, confirmed
     engine        what makes measurements, made from a configuration
     garbage       how often Python looks for garbage in cycles
     service       wires all of it together; nothing else does

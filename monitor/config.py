@@ -3,24 +3,22 @@
 `KEYS` is the reference: the documentation's table is tested against it.
 """
 
-import re
 import tomllib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import msgspec
 
-from blocklists.searches import Search, chosen
-from blocklists.table import ListError
-from probes.address import parse
-from probes.resolvers import parse_resolvers
-from probes.url import parse_url
+from blocklists.searches import Search
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)")
-_SECONDS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+from . import values
+from .values import PROXY_SCHEMES
+
 LISTS = "lists"  # the section whose keys are names of files
 KINDS = ("direct", "socks5", "http", "agent", "remote")
+METHODS = ("", "injection", "resolvers", "servers", "sink")  # of a remote vantage
 
 
 class ConfigError(ValueError):
@@ -41,6 +39,21 @@ class VantageConfig(msgspec.Struct, frozen=True, kw_only=True):
     interface: str
     source: str
     resolvers: tuple[str, ...]
+    proxy: str
+    method: str
+    places: str
+    contact: str
+    blocked: tuple[str, ...]
+
+
+class AgentConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """`[agent]`: where an agent hands its measurements in, and where they wait until then; `spool_bytes` at most."""
+
+    service: str
+    token_file: Path | None
+    spool: Path
+    spool_bytes: int
+    proxy: str
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +79,11 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     helper_public: str
     helper_neutral: tuple[tuple[str, int], ...]
     helper_silent: str
+    helper_sink: tuple[tuple[str, int], ...]
+    certificate: Path | None
+    key: Path | None
+    agent: AgentConfig
+    wide: int
     fingerprints: tuple[Path, ...]
     geo_database: Path | None
     per_target_limit: int
@@ -88,155 +106,71 @@ class Key(msgspec.Struct, frozen=True):
     about: str
 
 
-def duration(text: str) -> float:
-    """`90s`, `5m`, `1h30m` … in seconds."""
-    parts = _DURATION.findall(text)
-    if not parts or "".join(number + unit for number, unit in parts) != text:
-        raise ValueError(f"{text!r} is no duration such as 10s, 5m or 1h")
-    return float(sum(float(number) * _SECONDS[unit] for number, unit in parts))
-
-
-def positive_duration(text: str) -> float:
-    """A duration above zero."""
-    seconds = duration(text)
-    if seconds <= 0:
-        raise ValueError("must be longer than nothing")
-    return seconds
-
-
-def host_port(text: str) -> tuple[str, int]:
-    """`127.0.0.1:8080` or `[::1]:8080`."""
-    host, _, port = text.rpartition(":")
-    host = host.removeprefix("[").removesuffix("]")
-    if not host or not port.isascii() or not port.isdigit() or int(port) > 65535:
-        raise ValueError(f"{text!r} is no HOST:PORT")
-    return host, int(port)
-
-
-def listeners(texts: list[str]) -> tuple[tuple[str, int], ...]:
-    """`HOST:PORT` and `HOST:FIRST-LAST`."""
-    found: list[tuple[str, int]] = []
-    for text in texts:
-        head, _, last = text.rpartition("-") if re.search(r":\d+-\d+$", text) else (text, "", "")
-        host, first = host_port(head)
-        end = int(last) if last else first
-        if end < first or end > 65535 or end - first > 1000:
-            raise ValueError(f"{text!r} is no range of ports")
-        found += [(host, port) for port in range(first, end + 1)]
-    return tuple(found)
-
-
-def _same(value: Any) -> Any:
-    return value
-
-
-def _within(low: int, high: int) -> Callable[[int], int]:
-    def check(value: int) -> int:
-        if not low <= value <= high:
-            raise ValueError(f"must be from {low} to {high}")
-        return value
-
-    return check
-
-
-def _urls(texts: list[str]) -> tuple[str, ...]:
-    return tuple(str(parse_url(text)) for text in texts)
-
-
-def _secure_url(text: str) -> str:
-    url = parse_url(text)
-    if url.scheme != "https":
-        raise ValueError("only https is allowed: what is judged by a list must not be changed on its way")
-    return str(url)
-
-
-def _searches(names: list[str]) -> tuple[Search, ...]:
-    try:
-        return chosen(names)
-    except ListError as error:
-        raise ValueError("; ".join(map(str, error.faults))) from None
-
-
-def _address(text: str) -> str:
-    if text and parse(text) is None:
-        raise ValueError(f"{text!r} is no IP address")
-    return text
-
-
-def _name(text: str) -> str:
-    if not re.fullmatch(r"[\w.-]{1,64}", text):
-        raise ValueError("1 to 64 letters, digits, dots, dashes and underscores")
-    return text
-
-
-def _kind(text: str) -> str:
-    if text not in KINDS:
-        raise ValueError(f"must be one of {', '.join(KINDS)}")
-    if text != "direct":
-        raise ValueError(f"{text} is not supported in this version; direct is")
-    return text
-
-
-def _country(text: str) -> str:
-    if text and not re.fullmatch(r"[A-Z]{2}", text):
-        raise ValueError("two capital letters (ISO 3166)")
-    return text
-
-
-def _database(text: str) -> str:
-    if "://" in text:
-        raise ValueError("only a SQLite path is supported in this version")
-    return text
-
-
-def _resolvers(texts: list[str]) -> tuple[str, ...]:
-    parse_resolvers(texts)
-    return tuple(texts)
-
-
 KEYS: dict[str, dict[str, Key]] = {
     "service": {
-        "database": Key(str, "wallwatch.db", _database, "path of the SQLite database"),
-        "listen": Key(str, "127.0.0.1:8080", host_port, "where pages, API and /metrics are served"),
-        "targets": Key(list, ["blocklists/release.csv"], _same, "lists to probe, in Citizen Lab's format"),
+        "database": Key(str, "wallwatch.db", values.database, "path of the SQLite database"),
+        "listen": Key(str, "127.0.0.1:8080", values.host_port, "where pages, API and /metrics are served"),
+        "targets": Key(list, ["blocklists/release.csv"], values.same, "lists to probe, in Citizen Lab's format"),
+        "certificate": Key(str, "", values.same, "PEM file: serve over TLS with this certificate chain"),
+        "key": Key(str, "", values.same, "PEM file: its private key"),
     },
     "schedule": {
-        "every": Key(str, "1h", positive_duration, "time between two rounds of a list from a vantage"),
-        "jitter": Key(str, "5m", duration, "uniform wait of each measurement, after the round's fixed phase"),
+        "every": Key(str, "1h", values.positive_duration, "time between two rounds of a list from a vantage"),
+        "jitter": Key(str, "5m", values.duration, "uniform wait of each measurement, after the round's fixed phase"),
     },
     "probe": {
-        "concurrency": Key(int, 64, _within(1, 1000), "measurements on the network at once"),
-        "retries": Key(int, 3, _within(0, 20), "further tries after a suspicious first look"),
-        "timeout": Key(str, "10s", positive_duration, "limit of each network operation"),
-        "path": Key(bool, False, _same, "find out at which hop a censor reacts, by packets with a growing TTL"),
-        "ca_file": Key(str, "", _same, "PEM file of roots added to certifi's"),
-        "searches": Key(list, [], _searches, "search pages and shops asked what they withhold, by name"),
+        "concurrency": Key(int, 64, values.within(1, 1000), "measurements on the network at once"),
+        "retries": Key(int, 3, values.within(0, 20), "further tries after a suspicious first look"),
+        "timeout": Key(str, "10s", values.positive_duration, "limit of each network operation"),
+        "path": Key(bool, False, values.same, "find out at which hop a censor reacts, by packets with a growing TTL"),
+        "ca_file": Key(str, "", values.same, "PEM file of roots added to certifi's"),
+        "searches": Key(list, [], values.searches, "search pages and shops asked what they withhold, by name"),
     },
     "control": {
-        "helpers": Key(list, [], _urls, "OONI-compatible test helpers, asked in turn"),
-        "vantage": Key(str, "", _same, "a vantage below that is not censored"),
-        "open": Key(str, "blocklists/controls.csv", _same, "sites that must be reachable everywhere"),
-        "empty": Key(list, [], _urls, "pages that answer 204, for the captive-portal test"),
-        "silent": Key(str, "", _address, "an address beyond the border that runs no resolver, asked to expose forgers"),
+        "helpers": Key(list, [], values.urls, "OONI-compatible test helpers, asked in turn"),
+        "vantage": Key(str, "", values.same, "a vantage below that is not censored"),
+        "open": Key(str, "blocklists/controls.csv", values.same, "sites that must be reachable everywhere"),
+        "empty": Key(list, [], values.urls, "pages that answer 204, for the captive-portal test"),
+        "silent": Key(str, "", values.address, "an address beyond the border that runs no resolver"),
     },
     "helper": {
-        "listen": Key(str, "127.0.0.1:8081", host_port, "where `wallwatch helper` listens"),
-        "public": Key(str, "", _address, "the address that clients reach the helper at"),
-        "neutral": Key(list, [], listeners, "neutral listeners: TLS and HTTP for any name"),
-        "silent": Key(str, "", _address, "an address that runs no resolver"),
+        "listen": Key(str, "127.0.0.1:8081", values.host_port, "where `wallwatch helper` listens"),
+        "public": Key(str, "", values.address, "the address that clients reach the helper at"),
+        "neutral": Key(list, [], values.listeners, "neutral listeners: TLS and HTTP for any name"),
+        "silent": Key(str, "", values.address, "an address that runs no resolver"),
+        "sink": Key(list, [], values.listeners, "silent listeners: they accept, take everything and never answer"),
     },
-    "judge": {"fingerprints": Key(list, [], _same, "further tables of block pages, in OONI's columns")},
+    "agent": {
+        "service": Key(str, "", values.service_url, "the service to which an agent hands its measurements in"),
+        "token_file": Key(str, "", values.same, "file with the token that `wallwatch enrol` printed"),
+        "spool": Key(str, "spool.db", values.same, "where measurements wait until the service has them"),
+        "spool_limit": Key(str, "2GB", values.size, "size of the spool; then the oldest `ok` go first"),
+        "proxy": Key(str, "", values.proxy, "hand in through this proxy"),
+    },
+    "judge": {
+        "fingerprints": Key(list, [], values.same, "further tables of block pages, in OONI's columns"),
+        "wide": Key(int, 75, values.within(50, 100), "percent of a vantage's targets that make one event of all"),
+    },
     LISTS: {},  # any key: the name of a file, and where it is downloaded from
-    "geo": {"database": Key(str, "", _same, "local MMDB or CSV of networks")},
-    "metrics": {"per_target_limit": Key(int, 20_000, _within(0, 1_000_000), "most target × vantage pairs with series")},
+    "geo": {"database": Key(str, "", values.same, "local MMDB or CSV of networks")},
+    "metrics": {
+        "per_target_limit": Key(
+            int, 20_000, values.within(0, 1_000_000), "most pairs of target and vantage with series"
+        )
+    },
     "vantage": {
-        "name": Key(str, None, _name, "unique name"),
-        "kind": Key(str, "direct", _kind, "how packets leave"),
-        "country": Key(str, "", _country, "where the vantage is"),
-        "asn": Key(int, 0, _within(0, 2**32 - 1), "its network"),
-        "interface": Key(str, "", _same, "send from this interface"),
-        "source": Key(str, "", _address, "send from this address"),
-        "resolvers": Key(list, ["system"], _resolvers, "system, udp://ADDRESS:PORT, https://…"),
+        "name": Key(str, None, values.name, "unique name"),
+        "kind": Key(str, "direct", values.one_of(KINDS), "how packets leave"),
+        "country": Key(str, "", values.country, "where the vantage is"),
+        "asn": Key(int, 0, values.within(0, 2**32 - 1), "its network"),
+        "interface": Key(str, "", values.same, "send from this interface"),
+        "source": Key(str, "", values.address, "send from this address"),
+        "resolvers": Key(list, ["system"], values.resolvers, "system, udp://ADDRESS:PORT, https://…"),
+        "proxy": Key(str, "", values.proxy, "socks5 and http: the proxy"),
+        "method": Key(str, "", values.one_of(METHODS), "remote: how the network is measured from outside"),
+        "places": Key(str, "", values.same, "remote: list of the addresses that are contacted there"),
+        "contact": Key(str, "", values.contact, "remote: who measures, put into the requests"),
+        "blocked": Key(list, [], values.urls, "sites known to be blocked there: one that opens is a notice"),
     },
 }
 
@@ -261,9 +195,14 @@ def parse_document(document: Mapping[str, Any], path: Path) -> Config:
     tables = {s: _section(document.get(s, {}), s, KEYS[s], path, faults) for s in KEYS if s not in ("vantage", LISTS)}
     lists = _lists(document.get(LISTS, {}), path, faults)
     vantages = _vantages(document.get("vantage", [{"name": "local"}]), path, faults)
+    faults += [f"{path}: {fault}" for number, v in enumerate(vantages, 1) for fault in _unfit(v, f"vantage[{number}]")]
+    if bool(tables["service"].get("certificate")) != bool(tables["service"].get("key")):
+        faults.append(f"{path}: service.certificate: goes with service.key, one alone is of no use")
     reference = tables["control"].get("vantage")
     if reference and reference not in {v.name for v in vantages}:
         faults.append(f"{path}: control.vantage: no vantage is called {reference!r}")
+    if reference and any(v.name == reference and v.kind == "agent" for v in vantages):
+        faults.append(f"{path}: control.vantage: an agent cannot be asked when a control is wanted")
     if faults:
         raise ConfigError(faults)
     return _config(tables, vantages, lists, path)
@@ -314,6 +253,23 @@ def _vantages(value: Any, path: Path, faults: list[str]) -> tuple[VantageConfig,
     return tuple(found)
 
 
+def _unfit(vantage: VantageConfig, where: str) -> list[str]:
+    """What a vantage of its kind needs, and what it has no use for."""
+    kind, proxy, faults = vantage.kind, vantage.proxy, list[str]()
+    if kind in PROXY_SCHEMES:
+        if urlsplit(proxy).scheme != PROXY_SCHEMES[kind]:
+            faults.append(f"{where}.proxy: a vantage of kind {kind} needs {PROXY_SCHEMES[kind]}://HOST:PORT")
+    elif proxy:
+        faults.append(f"{where}.proxy: a vantage of kind {kind} uses none")
+    for key in ("method", "places", "contact"):
+        given = getattr(vantage, key)
+        if kind == "remote" and not given:
+            faults.append(f"{where}.{key}: a vantage of kind remote needs it")
+        if kind != "remote" and given:
+            faults.append(f"{where}.{key}: a vantage of kind {kind} uses none")
+    return faults
+
+
 def _lists(value: Any, path: Path, faults: list[str]) -> dict[str, str]:
     """`"FILE" = "https://…"`: what `lists update` downloads."""
     if not isinstance(value, dict):
@@ -324,7 +280,7 @@ def _lists(value: Any, path: Path, faults: list[str]) -> dict[str, str]:
         try:
             if not name.strip("/.") or "\0" in name:
                 raise ValueError("is no name of a file")
-            found[name] = _secure_url(_typed(url, str))
+            found[name] = values.secure_url(_typed(url, str))
         except ValueError as error:
             faults.append(f"{path}: {LISTS}.{name!r}: {error}")
     return found
@@ -334,8 +290,8 @@ def _config(
     tables: dict[str, dict[str, Any]], vantages: tuple[VantageConfig, ...], lists: dict[str, str], path: Path
 ) -> Config:
     folder = path.resolve().parent
-    service, schedule, probe, control, helper = (
-        tables[name] for name in ("service", "schedule", "probe", "control", "helper")
+    service, schedule, probe, control, helper, agent = (
+        tables[name] for name in ("service", "schedule", "probe", "control", "helper", "agent")
     )
 
     def optional(text: str) -> Path | None:
@@ -350,6 +306,11 @@ def _config(
         control_open=folder / control["open"], control_empty=control["empty"],
         control_silent=control["silent"], helper_listen=helper["listen"],
         helper_public=helper["public"], helper_neutral=helper["neutral"], helper_silent=helper["silent"],
+        helper_sink=helper["sink"], certificate=optional(service["certificate"]), key=optional(service["key"]),
+        agent=AgentConfig(
+            service=agent["service"], token_file=optional(agent["token_file"]), spool=folder / agent["spool"],
+            spool_bytes=agent["spool_limit"], proxy=agent["proxy"],
+        ), wide=tables["judge"]["wide"],
         fingerprints=tuple(folder / f for f in tables["judge"]["fingerprints"]),
         geo_database=optional(tables["geo"]["database"]), per_target_limit=tables["metrics"]["per_target_limit"],
         vantages=vantages, lists=tuple((folder / name, url) for name, url in lists.items()),

@@ -2,6 +2,7 @@
 
     url · address · failure    words: what is contacted, and how a failure is called (OONI df-007)
     network                    how packets leave: the seam that proxies and the simulated Internet replace
+    proxy                      `ProxyNetwork`: everything through a SOCKS5 or HTTP proxy
     trace                      the notebook of one measurement: clock, operations, open ears
     message                    DNS messages as bytes: our query, and the usual answers
     dns                        one lookup, every answer to it
@@ -9,6 +10,8 @@
     tcp · tls · http           one connection, step by step, each step recorded apart
     certificate                was this chain good for this name? (asked after the handshake)
     web                        a page as a user would open it: DNS, TCP, TLS, HTTP, every redirect
+    followup/                  experiments: contacts that no plain client makes, each with an innocuous twin
+    remote/                    the same from outside a network, at addresses in it
     capture                    packets as they pass, where the process may: flows and a pcap file, our address masked
     tap · bpf · kept           its socket, the kernel's filter, its bounds
     ip · masking · pcap        one packet as bytes, without our address, in a file

@@ -65,6 +65,11 @@ def is_bogon(address: str) -> bool:
     return kind(address) in _BOGON
 
 
+def is_name(address: str) -> bool:
+    """Whether the place of a contact is a host name, which the far side of a proxy resolves."""
+    return bool(address) and parse(address) is None
+
+
 def is_ipv6(address: str) -> bool:
     """Whether the text is written as an IPv6 address."""
     return ":" in address

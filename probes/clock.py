@@ -16,6 +16,10 @@ class Clock:
         """Seconds since some fixed moment; never steps."""
         return time.monotonic()
 
+    def on_host(self, moment: datetime) -> datetime:
+        """When the host's clock, by which timers run, will show what this one shows at a moment."""
+        return moment
+
     async def sleep(self, seconds: float) -> None:
         """Wait; returns at once for zero and less."""
         if seconds > 0:

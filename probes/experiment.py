@@ -38,11 +38,13 @@ class Attempt(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Experiment(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """`kind`: `sni`, `host`, `phrase`, `injection`, `quic`, `throughput`, `path` or `search`.
+    """`kind`: `sni`, `host`, `phrase`, `injection`, `quic`, `throughput`, `path` or `search`; of remote methods
+    `injection`, `resolver`, `certificate` (is an address that was given the name's?), `sni`, `host` and `echo`.
 
     `place`: `own` (the site's own address), `neutral` (a helper's listener), `silent` (an address that runs no
-    resolver) or `platform:NAME` (a public search page). `tries` are in the order in which they began; `left_out` says
-    why the experiment, or its rest, was not made (then it is no evidence either way).
+    resolver), `platform:NAME` (a public search page), `remote` (somebody's server or resolver in the network that is
+    measured from outside) or `sink` (a silent listener of our own there). `tries` are in the order in which they began;
+    `left_out` says why the experiment, or its rest, was not made (then it is no evidence either way).
     """
 
     kind: str

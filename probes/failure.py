@@ -12,6 +12,9 @@ NO_ANSWER = "dns_no_answer"
 NOT_TRIED_RESIDUAL = "not_tried: residual"
 NOT_TRIED_LOOPBACK = "not_tried: loopback"
 NOT_TRIED_BOGON = "not_tried: bogon"
+PROXY = "unknown_failure: proxy"  # the proxy itself: not there, does not let us in, or breaks off
+PROXY_FAILED = "unknown_failure: proxy general failure"  # it could not reach the target, and does not say why
+PROXY_REFUSES = "unknown_failure: proxy not allowed"  # it may not, or does not want to, reach the target
 
 _ERRNO = {
     errno.ECONNREFUSED: REFUSED,
@@ -50,6 +53,9 @@ KNOWN = (
         NOT_TRIED_RESIDUAL,
         NOT_TRIED_LOOPBACK,
         NOT_TRIED_BOGON,
+        PROXY,
+        PROXY_FAILED,
+        PROXY_REFUSES,
         "connection_already_closed",
         "dns_server_misbehaving",
         "dns_bogon_error",
@@ -67,11 +73,26 @@ KNOWN = (
 )
 
 
+class Named(OSError):
+    """A failure whose string is known where it is raised."""
+
+    def __init__(self, failure: str) -> None:
+        super().__init__(failure)
+        self.failure = failure
+
+
+def is_of_proxy(failure: str | None) -> bool:
+    """Whether a failure is a proxy's own, so that it says nothing of the target."""
+    return (failure or "").startswith(PROXY)
+
+
 def of(error: BaseException) -> str:
     """The failure string of an exception that the network caused.
 
     asyncio raises `ConnectionResetError` both for an RST and for a plain close; only the first has an errno.
     """
+    if isinstance(error, Named):
+        return error.failure
     if isinstance(error, TimeoutError) and getattr(error, "errno", None) is None:
         return TIMEOUT
     if isinstance(error, ssl.SSLError):

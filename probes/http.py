@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import h11
@@ -18,7 +18,6 @@ USER_AGENT = (
     "Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0.0.0 Safari/537.36"
 )
 _HEADERS = (
-    ("User-Agent", USER_AGENT),
     ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
     ("Accept-Language", "en-US,en;q=0.9"),
     ("Accept-Encoding", "identity"),  # so that body lengths can be compared with the control's
@@ -136,13 +135,14 @@ async def fetch(
     cookie: str = "",
     referer: str = "",
     expect: str = "",
+    agent: str = USER_AGENT,
 ) -> HTTPRoundTrip:
     """GET a page over an open stream. What the network did is recorded, never raised."""
     started = trace.now()
     page = Page(trace.limits.body_bytes)
     extra = [("Cookie", cookie)] if cookie else []
     extra += [("Referer", referer)] if referer else []
-    failure = await _exchange(trace, stream, page, _request(url, extra))
+    failure = await _exchange(trace, stream, page, request(url, extra, agent=agent))
     body = page.decoded()
     digest = hashlib.sha256(body).hexdigest() if body else ""
     if digest:
@@ -165,8 +165,9 @@ def _location(page: Page) -> str:
     return re.sub("[\udc80-\udcff]", lambda byte: f"%{ord(byte.group()) - 0xDC00:02X}", raw)
 
 
-def _request(url: URL, extra: list[tuple[str, str]]) -> h11.Request:
-    headers = [("Host", url.authority), *_HEADERS, *extra]  # a cookie has the bytes that the site gave it
+def request(url: URL, extra: Sequence[tuple[str, str]] = (), *, agent: str = USER_AGENT) -> h11.Request:
+    """A GET as this probe sends it. `extra` headers and `agent` must be latin-1."""
+    headers = [("Host", url.authority), ("User-Agent", agent), *_HEADERS, *extra]  # a cookie has the site's own bytes
     encoded = [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers]
     return h11.Request(method="GET", target=url.target, headers=encoded)
 

@@ -13,7 +13,10 @@ from .packets import Flow
 
 
 class VantageFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """Who measured. `direction`: `inside-out`, or `outside-in` for remote methods."""
+    """Who measured. `direction`: `inside-out`, or `outside-in` for remote methods. `as_name`: who runs the network.
+
+    `blind`: what could not be measured from there, in the words of `probes.capability`. `method`: a remote one's.
+    """
 
     name: str
     kind: str = "direct"
@@ -21,6 +24,9 @@ class VantageFacts(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True
     asn: int = 0
     direction: str = "inside-out"
     simulated: bool = False
+    as_name: str = ""
+    method: str = ""
+    blind: tuple[str, ...] = ()
 
 
 class SelfTest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -30,7 +36,10 @@ class SelfTest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     certificate, so that they will do as innocuous names; `failed_resolvers`: resolvers that failed for
     control names; `untrusted`: control names with untrusted certificates; `not_empty`: empty pages that were not
     empty; `clock_skew`: seconds by which the own clock is ahead of HTTPS dates; `ipv6`: None where not known;
-    `quic`: False where UDP is dropped for every name.
+    `quic`: False where UDP is dropped for every name. `wildcard`: what the system's resolver gave for a random name
+    that does not exist; `egress_country`, `egress_asn` and `egress_name`: where the way out ends, by the local table of
+    networks (empty and 0: not known); `resolver_asns`: the networks of the system's resolvers, as far as they have
+    public addresses; `known_blocked_open`: sites that are known to be blocked there, and that opened.
     """
 
     at: float = 0.0
@@ -45,6 +54,12 @@ class SelfTest(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     quic: bool | None = None
     nat64: tuple[str, ...] = ()
     fake_addresses: bool = False
+    wildcard: tuple[str, ...] = ()
+    egress_country: str = ""
+    egress_asn: int = 0
+    egress_name: str = ""
+    resolver_asns: tuple[int, ...] = ()
+    known_blocked_open: tuple[str, ...] = ()
 
 
 class ControlEndpoint(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -22,7 +22,11 @@ _SO_TIMESTAMPNS = getattr(socket, "SO_TIMESTAMPNS", 35)  # Linux; arrival time o
 
 
 class Network(Protocol):
-    """What a probe needs of the world."""
+    """What a probe needs of the world. `blind`: what cannot be measured through it (words of `capability`)."""
+
+    @property
+    def blind(self) -> frozenset[str]:
+        """See the class."""
 
     async def connect(self, address: str, port: int) -> socket.socket:
         """A connected non-blocking TCP socket. The caller bounds the time."""
@@ -42,6 +46,8 @@ class Network(Protocol):
 
 class DirectNetwork:
     """The network of the host or namespace that the process runs in, optionally bound to an interface or source."""
+
+    blind: frozenset[str] = frozenset()
 
     def __init__(self, *, interface: str = "", source: str = "", resolv_conf: Path = Path("/etc/resolv.conf")) -> None:
         self._interface = interface

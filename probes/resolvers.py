@@ -9,6 +9,7 @@ from . import dns
 from . import doh as dns_over_https
 from . import dot as dns_over_tls
 from .address import split_endpoint
+from .capability import SYSTEM_DNS, UDP
 from .certificate import Authorities
 from .dns import DNSLookup
 from .doh import parse_doh
@@ -83,10 +84,11 @@ async def ask_others(
 ) -> None:
     """Ask every other resolver, all at once, and return when each has answered or failed.
 
-    The encrypted ones are asked on the first hop only.
+    The encrypted ones are asked on the first hop only; where no datagram gets through, nobody else is.
     """
+    datagrams = () if UDP in trace.network.blind else resolvers.udp
     async with asyncio.TaskGroup() as group:
-        for label, server in resolvers.udp:
+        for label, server in datagrams:
             for kind in query_types:
                 group.create_task(ask(trace, name, kind, resolver=label, server=server, hop=hop))
         for resolver in (*resolvers.doh, *resolvers.dot) if hop == 0 else ():
@@ -101,8 +103,8 @@ async def _encrypted(
     authorities: Authorities,
     hop: int,
 ) -> None:
-    addresses: list[str] = []
-    if not resolver.bootstrap:
+    addresses = [resolver.url.host]  # for the far side of a proxy to resolve
+    if not resolver.bootstrap and SYSTEM_DNS not in trace.network.blind:
         with Trace(trace.network, trace.clock, trace.limits) as quiet:
             server = trace.network.nameservers()[0]
             found = await dns.lookup(quiet, resolver.url.host, "A", resolver="system", server=server)

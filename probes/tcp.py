@@ -12,7 +12,7 @@ CHUNK = 16 * 1024
 
 class TCPConnect(Operation, frozen=True, kw_only=True, omit_defaults=True, tag="tcp"):
     """A connect to one address and port. `flow` links it with the TLS and HTTP steps on the same connection,
-    `local_port` (0 where it failed) with its packets."""
+    `local_port` (0 where it failed) with its packets. Through a proxy `address` may be a host name."""
 
     address: str
     port: int

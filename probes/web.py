@@ -15,7 +15,8 @@ from typing import Any
 import msgspec
 
 from . import http, http3, quic, tcp, tls
-from .address import is_bogon, is_ipv6
+from .address import is_bogon, is_ipv6, is_name
+from .capability import QUIC, SYSTEM_DNS
 from .certificate import Authorities
 from .dns import DNSLookup
 from .failure import NOT_TRIED_BOGON
@@ -73,7 +74,8 @@ async def open_page(trace: Trace, url: URL, plan: Plan) -> None:
     A first look ends with one QUIC handshake where HTTP/3 is offered at the URL itself and the extra is installed.
     """
     await _follow(trace, url, plan)
-    if plan.quic and trace.attempt == 0 and url.scheme == "https" and not url.is_address:
+    quic_seen = plan.quic and QUIC not in trace.network.blind
+    if quic_seen and trace.attempt == 0 and url.scheme == "https" and not url.is_address:
         await _meet_over_quic(trace, url, plan)
 
 
@@ -183,7 +185,8 @@ class _Hop:
 
     async def _advice(self, known: list[str], begun: list[asyncio.Task[None]]) -> frozenset[str]:
         """What the control vouches for; once every contact has ended, waiting for it takes nobody's place."""
-        advice = asyncio.ensure_future(self.plan.advise(self.url, known, self.hop))
+        addresses = [a for a in known if not is_name(a)]
+        advice = asyncio.ensure_future(self.plan.advise(self.url, addresses, self.hop))
         try:
             await _first_or_all(advice, begun)
             if not advice.done():
@@ -193,11 +196,16 @@ class _Hop:
             advice.cancel()
 
     async def _ask_system(self) -> list[str]:
-        """The plain client's addresses, IPv4 first; those of getaddrinfo where its own lookups found none."""
+        """The plain client's addresses, IPv4 first; those of getaddrinfo where its own lookups found none.
+
+        Where the far side of a proxy resolves names the plain client has nothing but the name itself.
+        """
         if self.url.is_address:
             return [self.url.host]
         if not self.plan.resolvers.system:
             return []
+        if SYSTEM_DNS in self.trace.network.blind:
+            return [self.url.host]
         kinds = ["A", "AAAA"] + ["HTTPS"] * (self.hop == 0 and self.trace.attempt == 0)
         found = [a for lookup in await ask_system(self.trace, self.url.host, kinds, hop=self.hop)
                  for a in lookup.addresses()]  # fmt: skip

@@ -27,7 +27,7 @@ from monitor.publish import server
 from monitor.publish.metrics import Metrics
 from monitor.publish.probe import Told
 from monitor.store import Store
-from probes.measurement import Measurement, VantageFacts
+from probes.measurement import Measurement, SelfTest, VantageFacts
 from probes.tcp import TCPConnect
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -197,10 +197,14 @@ def families() -> list[Metric]:
     metrics.vantage_up("home", True)
     metrics.vantage_contact("home", 1.0)
     metrics.control_failed("https://helper.example/")
+    metrics.agents.heard("home", skew=0.0, spooled=0)
     refused = TCPConnect(started=0.0, finished=0.1, failure="connection_refused", address="192.0.2.1", port=443)
+    facts = VantageFacts(name="home", blind=("quic",))
+    metrics.set_vantages([facts])
     measurement = Measurement(
-        uid="u", time=now, target="t", url="https://t/", vantage=VantageFacts(name="home"), operations=(refused,)
-    )
+        uid="u", time=now, target="t", url="https://t/", vantage=facts, operations=(refused,),
+        self_tests=(SelfTest(clock_skew=3600.0),),
+    )  # fmt: skip
     event = Event(
         target="t", vantage="home", kind="blocked", after=now, before=now, detected_at=now, technique="tcp.refused",
         confidence=0.9, measurements=2,

@@ -2,6 +2,9 @@
 
 vantage     a place in the network: its facts, its Network, its resolvers
 self_test   is the vantage fit to say anything?
+visit       one visit to a control name, or to a site that is known to be blocked
+empty_page  pages that are always empty: a portal, and where we come from
+lines       IPv6, NAT64, invented answers, and the networks at both ends
 control     the same contact from an uncensored network: helpers and the reference vantage
 helper      the other end: `wallwatch helper`, a control test helper in OONI's protocol
 residual    addresses that must rest, since a censor may still be reacting to us
@@ -14,5 +17,8 @@ work        one measurement: look, suspect, look again, judge
 experiments its experiments, at listeners and at the site's own address
 listeners   the helpers' neutral listeners: one pair each, and a rest where a name failed
 phrase      a measurement of a phrase
+remote      a measurement from outside: no plain client, only a remote method's experiments
+outside     what these share: who is unfit, which answers are proved, how many run at once
+pace        at most five packets a second to one address
 schedule    rounds of a list from a vantage, at fixed phases
 """

@@ -2,19 +2,24 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 
+import msgspec
+
 from blocklists import Fingerprints, Target
 from monitor.judge.analyze import judge
 from monitor.judge.observe import observe
 from probes.certificate import Authorities
 from probes.clock import Clock
 from probes.followup.search import Platform
+from probes.measurement import SelfTest
 from probes.trace import Limits, Trace
 
 from .control import Control
 from .experiments import Means
 from .gate import Gate
 from .listeners import Listeners
+from .outside import Outside
 from .phrase import measure_phrase
+from .remote import measure_remote
 from .residual import Residual
 from .seat import Seat
 from .self_test import SelfTester
@@ -53,6 +58,7 @@ class Collector:
         self.limits, self.clock, self.retries = limits, clock, retries
         self.slots = slots or Slots(_NO_LIMIT)
         self.gate = Gate()
+        self.outside = Outside(clock)
         self.simulated = simulated
         self.silent, self.searches, self.path = silent, tuple(searches), path
         self.was_blocked = was_blocked or _never
@@ -77,8 +83,18 @@ class Collector:
             silent=self.silent, searches=self.searches,
         )  # fmt: skip
 
+    def noted(self, test: SelfTest, vantage: Vantage) -> SelfTest:
+        """A self-test with what measurements found out: that no name comes through over QUIC there (row 30)."""
+        return test if self.has_quic(vantage) else msgspec.structs.replace(test, quic=False)
+
+    def has_quic(self, vantage: Vantage) -> bool:
+        """Whether QUIC is tried there at present."""
+        return self.clock.monotonic() >= self.without_quic.get(vantage.egress, 0.0)
+
     async def measure(self, target: Target, vantage: Vantage) -> Result:
         """Measure a target now. Takes seconds where all is well, a minute and more where it is not."""
+        if vantage.remote is not None:
+            return await measure_remote(target, vantage, self)
         if not target.url:
             return await self._measure_phrase(target, vantage)
         return await Work(self, target, vantage).run()

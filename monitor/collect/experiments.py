@@ -10,6 +10,7 @@ import msgspec
 from blocklists import site_of
 from monitor.judge.followup import Wanted
 from probes.address import kind
+from probes.capability import PACKETS, QUIC, UDP
 from probes.certificate import Authorities
 from probes.experiment import AnyOperation, Attempt, Experiment
 from probes.followup.host import fetch_failure, host, phrase
@@ -36,6 +37,7 @@ OWN_TIMEOUT = 5.0  # seconds for an innocuous try at the site's own address: it 
 PATH_BUDGET = 50.0  # seconds for the path, beside the others
 USUAL_PATH = "/weather?today=1"
 NEUTRAL_PHRASE = "weather forecast today"
+LEFT_OUT_PROXY = "not possible through a proxy"
 
 
 class Means(msgspec.Struct, frozen=True, kw_only=True):
@@ -110,10 +112,10 @@ class Experiments:
         if wanted.phrase:
             usual = USUAL_PATH if wanted.phrase.startswith("/") else NEUTRAL_PHRASE
             running.append(phrase(self._trace, neutral("http", wanted.phrase, usual)))
-        if wanted.quic:
+        if wanted.quic and not self._leave_out(QUIC, "quic", "neutral"):
             running.append(quic(self._trace, neutral("quic", wanted.name, other)))
             running.append(quic(self._trace, self._at_own(wanted, lambda: wanted.quic[0])))
-        if wanted.injection:
+        if wanted.injection and not self._leave_out(UDP, "injection", "silent"):
             running.append(injection(self._trace, self._silence(wanted.name, other, silent)))
         await self._gather(running)
         if wanted.throughput:  # last, and one after the other: they would share the line with everything else
@@ -125,6 +127,8 @@ class Experiments:
         self, trigger: Trigger, sent: str, lent: Sequence[NeutralEndpoint], silent: Iterable[str]
     ) -> None:
         """At which hop somebody reacts."""
+        if self._leave_out(PACKETS, "path", "silent" if trigger == "dns" else "neutral"):
+            return
         self._until = self._trace.now() + PATH_BUDGET
         other = self._control_name(sent)
         if trigger == "dns":
@@ -164,6 +168,14 @@ class Experiments:
     def keep(self, experiment: Experiment) -> None:
         """Add one that was made elsewhere."""
         self._done.append(experiment)
+
+    def _leave_out(self, capability: str, kind: str, place: str) -> bool:
+        """Whether the vantage's network cannot do what an experiment needs, which is then on record as left out."""
+        if capability not in self._vantage.network.blind:
+            return False
+        now = self._trace.now()
+        self._done.append(Experiment(kind=kind, place=place, started=now, finished=now, left_out=LEFT_OUT_PROXY))
+        return True
 
     async def _gather(self, running: Sequence[Awaitable[Experiment]]) -> None:
         async def one(work: Awaitable[Experiment]) -> None:

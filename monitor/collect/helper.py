@@ -4,6 +4,7 @@ helper_protocol   what is asked and answered, in OONI's words
 helper_look       the look itself, made of the probes: endpoints here, the rest in
 helper_means      what it looks with, and where a name leads
 helper_page       the page and its redirects
+helper_client     where a client comes from, as it is told itself
 rate_limit        how often one client may ask
 neutral           the listeners that answer under any name
 """
@@ -23,6 +24,7 @@ from probes.network import Network
 from probes.resolvers import Resolvers
 from probes.trace import Limits
 
+from .helper_client import CLIENT_HEADER, client_address
 from .helper_look import look
 from .helper_means import LIMITS, Means
 from .helper_protocol import MAX_BODY, BadRequest, encode_reply, parse_request
@@ -149,8 +151,10 @@ async def _about(_request: web.Request) -> web.Response:
     return web.Response(text=_ABOUT)
 
 
-async def _empty(_request: web.Request) -> web.Response:
-    return web.Response(status=204)
+async def _empty(request: web.Request) -> web.Response:
+    """An empty page. It tells a client, and only it, the address that it comes from; nobody keeps that."""
+    told = {CLIENT_HEADER: client_address(request.remote, request.headers.getall("X-Forwarded-For", []))}
+    return web.Response(status=204, headers={"Cache-Control": "no-store", **told})
 
 
 async def _healthy(_request: web.Request) -> web.Response:

@@ -27,6 +27,12 @@ class RateLimit:
             self._buckets.popitem(last=False)
         return 0.0 if allowed else (1 - tokens) / self._rate
 
+    def spend(self, client: str, amount: float) -> None:
+        """Take so many tokens, there or not: the client waits until they are paid for."""
+        now = self._clock.monotonic()
+        tokens, seen = self._buckets.pop(client, (float(self._burst), now))
+        self._buckets[client] = (min(float(self._burst), tokens + (now - seen) * self._rate) - amount, now)
+
 
 def client_key(remote: str | None) -> str:
     """Who counts as one client: an IPv4 address, or the /64 of an IPv6 address, which one customer holds."""

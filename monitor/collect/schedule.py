@@ -69,6 +69,13 @@ def phase(vantage: str, list_name: str, every: float) -> float:
     return int.from_bytes(digest[:8], "big") / 2**64 * every
 
 
+def wait(vantage: str, target: str, begun: datetime, jitter: float) -> float:
+    """Seconds from the beginning of a slot to a target's measurement: uniform, and known to everybody beforehand, so
+    that the control can be asked about it at the same time elsewhere."""
+    digest = hashlib.sha256(f"{vantage}\0{target}\0{begun.timestamp():.0f}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") / 2**64 * jitter
+
+
 def slot(moment: datetime, every: float, offset: float) -> datetime:
     """The beginning of the slot that holds a moment."""
     # In whole microseconds, so that the slot of a slot's own beginning is itself.
@@ -146,13 +153,15 @@ class Schedule:
         last = await self._memory.last_round(item.vantage, item.list_name)
         done = await self._memory.measured_since(item.vantage, current)
         due = last is None or last[0] < current or last[1] is None or bool(_left(item, done))
-        trigger = SlotTrigger(self._every, current)
+        begins = self._clock.on_host(current)  # APScheduler's timers know no clock but the host's
+        every = (self._clock.on_host(current + timedelta(seconds=self._every)) - begins).total_seconds()
+        trigger = SlotTrigger(every, begins)
         identity = f"{item.vantage}\0{item.list_name}"
         self._vantage_of[identity] = item.vantage
-        first = {"next_run_time": now} if due else {}
+        first = {"next_run_time": self._clock.on_host(now)} if due else {}
         self._scheduler.add_job(
             self.run, trigger, args=[item], id=identity, coalesce=True, max_instances=1,
-            misfire_grace_time=max(1, int(self._every)), **first,
+            misfire_grace_time=max(1, int(every)), **first,
         )  # fmt: skip
 
     async def run(self, item: Round) -> None:
@@ -198,7 +207,7 @@ class Schedule:
 
     async def _one(self, target: Target, vantage: str, begun: datetime, faults: list[Exception]) -> None:
         pair = (target.name, vantage)
-        await self._wait(random.uniform(0, self._jitter))  # noqa: S311 - spreads load, hides nothing
+        await self._wait(wait(vantage, target.name, begun, self._jitter))
         if await self._is_done_by_another(pair, begun) or self._stopping.is_set():
             return None
         if pair in self._underway:
@@ -219,11 +228,11 @@ class Schedule:
                 if self._stopping.is_set():
                     return
                 began = self._clock.now()
-                wait = await self._measure(target, vantage)
+                rest = await self._measure(target, vantage)
                 self._underway.stored((target.name, vantage), began)
-            if not wait or self._stopping.is_set():
+            if not rest or self._stopping.is_set():
                 return
-            await self._wait(wait)
+            await self._wait(rest)
 
     async def _is_done_by_another(self, pair: Pair, begun: datetime) -> bool:
         """Whether the slot's measurement was made meanwhile, by a schedule before this one; waits where it is made."""

@@ -13,6 +13,7 @@ from monitor.judge.followup import Wanted, is_cut_for_all, once_more, quic_is_dr
 from monitor.judge.observe import Case, observe
 from monitor.judge.suspects import Suspicion, suspects, touched
 from monitor.judge.verdict import INTERFERED, Verdict
+from probes.address import is_name
 from probes.dns import DNSLookup
 from probes.experiment import Experiment
 from probes.measurement import ControlReply, Measurement, NeutralEndpoint, SelfTest
@@ -66,7 +67,7 @@ class Work:
         """Make it, and judge it."""
         async with self._seat():
             _at, test = await self.c.tester.test(self.vantage, since=self.c.clock.monotonic() - 300.0)
-            self.tests.append(test if self._has_quic() else msgspec.structs.replace(test, quic=False))
+            self.tests.append(self.c.noted(test, self.vantage))
             await open_page(self.trace, self.url, self.plan)
         await self.trace.settle()
         case = self._case()
@@ -95,7 +96,7 @@ class Work:
         return Result(case.measurement, verdict)
 
     def _has_quic(self) -> bool:
-        return self.c.clock.monotonic() >= self.c.without_quic.get(self.vantage.egress, 0.0)
+        return self.c.has_quic(self.vantage)
 
     def _seat(self) -> Seat:
         seat = Seat(self.c.slots)
@@ -171,11 +172,10 @@ class Work:
 
     async def _test_again(self) -> None:
         _at, test = await self.c.tester.test(self.vantage, since=self.c.clock.monotonic() - 5.0)
-        quic = None if self._has_quic() else False
-        self.tests.append(msgspec.structs.replace(test, at=self.trace.now(), quic=quic))
+        self.tests.append(msgspec.structs.replace(self.c.noted(test, self.vantage), at=self.trace.now()))
 
     async def _ask_again(self, *, attempt: int) -> None:
-        addresses = sorted(self.plan.met)
+        addresses = sorted(a for a in self.plan.met if not is_name(a))
         self._keep(await self.c.control.ask(self.url, addresses, fresh=True), hop=0, attempt=attempt)
 
     async def _ask_about_hop(self, case: Case, *, attempt: int) -> None:
@@ -187,7 +187,7 @@ class Work:
         if first.seen is not None and not first.seen.address:
             return
         url = _joined(case, first.hop, location)
-        addresses = [o.address for o in case.contacts(first.hop)]
+        addresses = [o.address for o in case.contacts(first.hop) if not is_name(o.address)]
         self._keep(await self.c.control.ask(url, addresses, fresh=True), hop=first.hop, attempt=attempt)
 
     async def _advise(self, url: URL, addresses: list[str], hop: int) -> frozenset[str]:

@@ -13,13 +13,14 @@ from blocklists import Target, load, load_fingerprints
 from monitor.collect.helper import Helper
 from monitor.collect.vantage import Vantage
 from monitor.collect.work import Result
-from monitor.config import host_port, parse_document
+from monitor.config import parse_document
 from monitor.demo import story
 from monitor.demo.network import SimulatedNetwork
 from monitor.demo.sites import real_names_world
 from monitor.demo.world import World
 from monitor.service import SHIPPED, Service, Setup
 from monitor.store import Store, StoreError
+from monitor.values import host_port
 from probes.certificate import Authorities
 from probes.clock import Clock
 from probes.measurement import VantageFacts

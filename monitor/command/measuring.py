@@ -9,6 +9,7 @@ from blocklists import Target, target_of
 from monitor import __version__
 from monitor.collect.collect import HISTORY
 from monitor.collect.work import Result
+from monitor.egress import take_confirmed
 from monitor.publish.account import account
 from monitor.publish.record import as_json
 from monitor.service import Engine, setup
@@ -24,10 +25,11 @@ def measure(arguments: argparse.Namespace) -> int:
     listed = {t.name: t for found in made.targets.values() for t in found}
     listed |= {t.url: t for t in listed.values() if t.url}
     targets = [listed.get(target.url or target.name, target) for target in map(_target, arguments.urls)]
-    names = [v.name for v in made.vantages]
+    names = [v.name for v in made.vantages if v.facts.kind != "agent"]
     unknown = [name for name in arguments.vantage if name not in names]
     if unknown:
-        raise BadInput(f"{config.path}: no vantage is called {unknown[0]!r}; there are {', '.join(names)}")
+        known = f"there are {', '.join(names)}"
+        raise BadInput(f"{config.path}: no vantage of this machine's is called {unknown[0]!r}; {known}")
     asyncio.run(_measure(Engine(made), targets, arguments.vantage, arguments.format))
     return 0
 
@@ -48,6 +50,7 @@ async def _measure(engine: Engine, targets: list[Target], vantages: list[str], s
         engine.residual.keep_in(store.set_residual)
         engine.collector.was_blocked = partial(store.was_blocked, n=HISTORY)
         await engine.load_residuals(store)
+        await take_confirmed(engine, store)
         if not engine.control.configured:
             print("wallwatch: no control is configured: unexplained failures are insufficient", file=sys.stderr)
         await engine.check_control()

@@ -9,11 +9,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 from monitor.collect.helper import Helper
+from monitor.collect.sink import Sink
 from monitor.collect.work import Result
-from monitor.config import Config, ConfigError, host_port, listeners, load, parse_document
+from monitor.config import Config, ConfigError, load, parse_document
 from monitor.garbage import look_seldom
 from monitor.service import Service, Setup, setup
 from monitor.store import Store, StoreError
+from monitor.values import host_port, listeners
 from probes.certificate import Authorities
 from probes.network import DirectNetwork
 from probes.resolvers import parse_resolvers
@@ -106,7 +108,8 @@ async def _run(service: Service) -> None:
         await service.serve()
     except OSError as error:
         raise BadInput(f"{config.path}: service.listen: {host}:{port}: {error.strerror or error}") from None
-    print(f"wallwatch: serving on http://{host}:{service.port}/", file=sys.stderr)
+    scheme = "https" if config.certificate else "http"
+    print(f"wallwatch: serving on {scheme}://{host}:{service.port}/", file=sys.stderr)
     await service.run()
 
 
@@ -139,13 +142,16 @@ def helper(arguments: argparse.Namespace) -> int:
     try:
         listen = host_port(arguments.listen) if arguments.listen else config.helper_listen
         neutral = list(listeners(arguments.neutral)) or list(config.helper_neutral)
+        sink = list(listeners(arguments.sink)) or list(config.helper_sink)
     except ValueError as error:
         raise BadInput(f"wallwatch helper: {error}") from None
-    asyncio.run(_help(config, listen, neutral))
+    asyncio.run(_help(config, listen, neutral, sink))
     return 0
 
 
-async def _help(config: Config, listen: tuple[str, int], neutral: list[tuple[str, int]]) -> None:
+async def _help(
+    config: Config, listen: tuple[str, int], neutral: list[tuple[str, int]], sinks: list[tuple[str, int]]
+) -> None:
     try:
         authorities = Authorities(config.ca_file)
     except (OSError, ValueError) as error:

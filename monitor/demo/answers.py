@@ -57,6 +57,8 @@ def _true(place: Place, asked: dns.message.Message, address: str) -> bytes | Non
         answer = Answer(addresses=zone.of_type([PORTAL_ADDRESS], query_type))
     if trouble.fake_addresses and answer.rcode == dns.rcode.NOERROR and query_type in ("A", "AAAA"):
         answer = Answer(addresses=zone.of_type([place.fake(name)], query_type))
+    if trouble.wildcard and answer.rcode == dns.rcode.NXDOMAIN and address == place.world.resolver_of(place.client):
+        answer = Answer(addresses=zone.of_type([trouble.wildcard], query_type))
     if trouble.nat64 and query_type == "AAAA" and address == place.world.resolver_of(place.client):
         answer = _with_nat64(place, name, answer)
     return zone.reply(asked, answer)

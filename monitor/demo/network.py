@@ -113,6 +113,8 @@ class SimulatedNetwork:
             raise socket.gaierror(socket.EAI_NODATA, "No address associated with hostname")
         raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
 
+    blind: frozenset[str] = frozenset()
+
     def nameservers(self) -> Sequence[tuple[str, int]]:
         """See `Network.nameservers`."""
         return [(self._place.world.resolver_of(self._place.client), 53)]

@@ -14,7 +14,8 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     `captive_portal`: ports 80 and 443 lead to a login page, by a redirect or in place; DNS stays right.
     `transparent_proxy`: port 80 goes where the Host header says, page unchanged, `Via` added.
     `intercepted_dns`: port 53 of any address is answered, rightly. `fake_addresses`: a local proxy gives
-    addresses of 198.18/15. `nat64`: the /96 prefix whose addresses the own resolver makes up (RFC 6147).
+    addresses of 198.18/15. `wildcard`: the address that the own resolver gives for names that do not exist.
+    `nat64`: the /96 prefix whose addresses the own resolver makes up (RFC 6147).
     """
 
     loss: float = 0.0
@@ -26,6 +27,7 @@ class Trouble(msgspec.Struct, frozen=True, kw_only=True):
     intercepted_dns: bool = False
     fake_addresses: bool = False
     nat64: str = ""
+    wildcard: str = ""
 
 
 NONE = Trouble()

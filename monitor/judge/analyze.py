@@ -1,10 +1,13 @@
 """From a case to a verdict, in the contract's order of decision."""
 
+import msgspec
+
 from blocklists import Fingerprints
 from probes.address import is_ipv6
 from probes.measurement import Measurement
 
 from . import differences, experiments
+from .blind import told
 from .observe import Case, observe
 from .pages import is_blockpage, reached_site
 from .rules import VERSION, Fired, fire
@@ -22,7 +25,12 @@ def analyze(measurement: Measurement, fingerprints: Fingerprints) -> Verdict:
 
 
 def judge(case: Case) -> Verdict:
-    """The verdict on a case."""
+    """The verdict on a case; its reason ends with what could not be measured from there."""
+    verdict = _judge(case)
+    return msgspec.structs.replace(verdict, reason=verdict.reason + told(case)) if told(case) else verdict
+
+
+def _judge(case: Case) -> Verdict:
     unusable = fire(case, "unusable")
     if unusable:
         return _innocent("insufficient", unusable)
@@ -108,10 +116,10 @@ def _interfered(case: Case, outcome: str, fired: list[Fired]) -> Verdict:
 
 def _clear_text_name(case: Case, technique: str) -> str:
     """Row 4 and row 5: what a reader must know about the name's visibility and about https beside http."""
-    if technique.startswith("tls."):
+    if technique == "tls" or technique.startswith("tls."):
         return " The name was sent in clear text (SNI)."
     secure = any(o.valid_tls for o in case.contacts(0)) and case.measurement.url.startswith("http:")
-    return " The same host completes TLS on port 443." if secure and technique.startswith("http.") else ""
+    return " The same host completes TLS on port 443." if secure and technique.startswith("http") else ""
 
 
 def _innocent(outcome: str, fired: list[Fired]) -> Verdict:

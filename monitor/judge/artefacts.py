@@ -21,7 +21,7 @@ def two_answers(case: Case) -> list[Finding]:
     for answer in case.answers:
         if answer.encrypted or answer.checking_disabled:
             continue
-        for one, other in combinations(_usable(answer), 2):
+        for one, other in combinations([r for r in answer.responses if is_usable(r)], 2):
             liar = _liar(case, answer, one, other)
             if liar is not None:
                 found.append(
@@ -29,7 +29,7 @@ def two_answers(case: Case) -> list[Finding]:
                         technique=kind_of_forgery(case, liar), weight=PROOF, hop=answer.hop,
                         text=f"one {answer.query_type} query for {answer.name} to {answer.resolver} was "
                         f"answered twice: "
-                        f"{_said(one)} after {one.at * 1000:.0f} ms and {_said(other)} after {other.at * 1000:.0f} ms",
+                        f"{said(one)} after {one.at * 1000:.0f} ms and {said(other)} after {other.at * 1000:.0f} ms",
                     )
                 )  # fmt: skip
                 break
@@ -41,14 +41,20 @@ def _given(response: Response) -> tuple[str, ...]:
     return response.addresses() + response.hints()
 
 
-def _usable(answer: Answer) -> list[Response]:
-    return [r for r in answer.responses if not r.malformed and r.rcode in (NOERROR, NXDOMAIN)]
+def is_usable(response: Response) -> bool:
+    """Whether an answer says anything of the name, rather than of the resolver."""
+    return not response.malformed and response.rcode in (NOERROR, NXDOMAIN)
+
+
+def contradict(one: Response, other: Response) -> bool:
+    """Two answers to one query share no record, or differ in rcode; two that give nothing do not."""
+    ours, theirs = set(_given(one)), set(_given(other))
+    return bool(ours | theirs) and not (one.rcode == other.rcode and ours & theirs)
 
 
 def _liar(case: Case, answer: Answer, one: Response, other: Response) -> Response | None:
     """The answer that fails, where two contradict; None where they agree or nobody can say which is false."""
-    ours, theirs = set(_given(one)), set(_given(other))
-    if (one.rcode == other.rcode and ours & theirs) or not ours | theirs:
+    if not contradict(one, other):
         return None
     for response in sorted((one, other), key=lambda r: not _given(r)):
         if fails(case, answer.hop, response):
@@ -70,7 +76,8 @@ def fails(case: Case, hop: int, response: Response) -> bool:
     return bool(tried) and not any(o.valid_tls for o in tried) and reference.good
 
 
-def _said(response: Response) -> str:
+def said(response: Response) -> str:
+    """What an answer gives, in words."""
     return ", ".join(_given(response)[:3]) or ("NXDOMAIN" if response.rcode == NXDOMAIN else "no address")
 
 

@@ -14,6 +14,8 @@ from .verdict import STOPPED
 
 CONFIRM = 2  # contrary measurements in a row; one-day blips are 885 of 8,442 names in GFW Report's data
 _STATES = {"ok": "open", "impaired": "impaired", **dict.fromkeys(STOPPED, "blocked")}
+BECOMES = {"blocked": "blocked", "unblocked": "open", "impaired": "impaired"}  # kind of event -> state after it
+_KINDS = {state: kind for kind, state in BECOMES.items()}
 _CONFIDENCE = 0.9  # that a change is real which two measurements in a row show
 
 
@@ -27,7 +29,10 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True):
-    """A change of the confirmed state: it happened in (`after`, `before`], and was known at `detected_at`."""
+    """A change of the confirmed state: it happened in (`after`, `before`], and was known at `detected_at`.
+
+    One of many targets (see `wide`) names them in `targets`; `among`: how many could have changed that way.
+    """
 
     target: str
     vantage: str
@@ -39,10 +44,15 @@ class Event(msgspec.Struct, frozen=True, kw_only=True):
     confidence: float
     measurements: int
     witness: tuple[str, ...] = ()
+    targets: tuple[str, ...] = ()
+    among: int = 0
 
 
 class State(msgspec.Struct, kw_only=True):
-    """Where a series stands; kept between measurements. `state`: `` (unknown), `open`, `impaired`, `blocked`."""
+    """Where a series stands; kept between measurements. `state`: `` (unknown), `open`, `impaired`, `blocked`.
+
+    `first`: the first measurement that was evidence; `began`: the state that it showed.
+    """
 
     state: str = ""
     technique: str | None = None
@@ -51,6 +61,8 @@ class State(msgspec.Struct, kw_only=True):
     last: datetime | None = None  # last measurement that agreed with the state
     last_uid: str | None = None
     pending: list[Point] = msgspec.field(default_factory=list)
+    first: datetime | None = None
+    began: str = ""
 
 
 def state_of(outcome: str) -> str:
@@ -74,7 +86,8 @@ def advance(state: State, point: Point, *, target: str, vantage: str) -> Event |
         return None
     if not state.state:
         state.state, state.technique, state.since = seen, point.technique, point.time
-    if (seen, _kin(point.technique)) == (state.state, _kin(state.technique)):
+        state.first, state.began = point.time, seen
+    if (seen, kin(point.technique)) == (state.state, kin(state.technique)):
         state.last, state.last_uid, state.pending = point.time, point.uid, []
         return None
     if state.pending and not _agree(state, state.pending[-1], point):
@@ -87,8 +100,7 @@ def advance(state: State, point: Point, *, target: str, vantage: str) -> Event |
 
 def _confirm(state: State, target: str, vantage: str, seen: str) -> Event:
     first, *_, last = state.pending
-    kinds = {"open": "unblocked", "blocked": "blocked", "impaired": "impaired"}
-    kind = "technique_changed" if seen == state.state else kinds[seen]
+    kind = "technique_changed" if seen == state.state else _KINDS[seen]
     witness = (state.last_uid, *(point.uid for point in state.pending))
     event = Event(
         target=target, vantage=vantage, kind=kind, after=state.last, before=first.time, detected_at=last.time,
@@ -114,9 +126,9 @@ def _agree(state: State, one: Point, other: Point) -> bool:
     """Two contrary measurements speak for the same new state; where only the technique changed, for the same layer."""
     if state_of(one.outcome) != state_of(other.outcome):
         return False
-    return state_of(other.outcome) != state.state or _kin(one.technique) == _kin(other.technique)
+    return state_of(other.outcome) != state.state or kin(one.technique) == kin(other.technique)
 
 
-def _kin(technique: str | None) -> str:
+def kin(technique: str | None) -> str:
     """Techniques of one layer are one way of blocking: a flaky filter shows now a reset, now a timeout."""
     return (technique or "").split(".")[0]

@@ -1,12 +1,14 @@
 """Rules for a difference between vantage and control that nothing explains: suspicious, proof only by repetition."""
 
-from probes.address import embedded_ipv4, is_bogon, is_ipv6
+from probes.address import embedded_ipv4, is_bogon, is_ipv6, is_name
 from probes.failure import EOF, NO_ANSWER, NXDOMAIN, REFUSED, RESET, TIMEOUT
 
+from .blind import ended, named
 from .finding import Finding
 from .observation import Observation
 from .observe import Case
 from .pages import clearly_different, control_page_of, is_false_positive, reached_site, same, vouched
+from .proxied import name_is_to_blame
 
 # log10 likelihood ratios that OONI measured on expert-labelled measurements (ooni/data, July 2026).
 TLS_RESET, DNS_FAILURE, TLS_OTHER, TCP_FAILURE, STRANGER, PAGE = 2.04, 1.61, 1.60, 1.52, 1.55, 1.2
@@ -107,15 +109,15 @@ def contact_fails_only_here(case: Case) -> list[Finding]:
         contacts.sort(key=lambda o: o.attempt)
         failing = [o for o in contacts if _fails_alone(case, o)]
         # Only the first failure names the technique: later ones may be the residue of our own trigger.
-        technique = _technique(failing[0]) if failing and failing[0] is contacts[0] else None
+        technique = _technique(case, failing[0]) if failing and failing[0] is contacts[0] else None
         if technique is None:
             continue
         passes = len([o for o in contacts if o not in failing])
-        found.append(_contact_finding(failing, technique, passes))
+        found.append(_contact_finding(case, failing, technique, passes))
     return found
 
 
-def _contact_finding(failing: list[Observation], technique: str, passes: int) -> Finding:
+def _contact_finding(case: Case, failing: list[Observation], technique: str, passes: int) -> Finding:
     seen = failing[0]
     weights = {"tls.reset": TLS_RESET, "tcp": TCP_FAILURE}
     weight = weights.get(technique, weights.get(technique.split(".")[0], TLS_OTHER))
@@ -124,20 +126,21 @@ def _contact_finding(failing: list[Observation], technique: str, passes: int) ->
     return Finding(
         technique=technique, weight=weight, hop=seen.hop, address=seen.address,
         failures=len(failing), passes=passes,
-        text=f"{step} to {seen.address} port {seen.port} for {seen.name}{where} failed ({seen.failure}) in "
-        f"{len(failing)} of {len(failing) + passes} tries, and the control completes it",
+        text=f"{step} to {seen.address} port {seen.port} for {seen.name}{where} failed ({ended(case, seen.failure)}) "
+        f"in {len(failing)} of {len(failing) + passes} tries, and the control completes it",
     )  # fmt: skip
 
 
-def _technique(seen: Observation) -> str | None:
-    return {"tcp": _TCP, "tls": _TLS, "http": _HTTP}[seen.layer].get(seen.failure or "")
+def _technique(case: Case, seen: Observation) -> str | None:
+    technique = {"tcp": _TCP, "tls": _TLS, "http": _HTTP}[seen.layer].get(seen.failure or "")
+    return named(case, technique, seen.failure) if technique else None
 
 
 def _fails_alone(case: Case, seen: Observation) -> bool:
     """The contact failed, and the control completed the same step at the same address (row 14)."""
     if seen.failure is None or not seen.address or is_bogon(seen.address) or ipv6_is_broken(case, seen):
         return False
-    if case.is_site(seen.address, seen.hop) is False:
+    if case.is_site(seen.address, seen.hop) is False or not name_is_to_blame(case, seen):
         return False
     view = case.reference.at(seen.hop)
     elsewhere = seen.hop > 0 and not view.good and bool(case.reference.at(0).pages)
@@ -158,7 +161,10 @@ def ipv6_is_broken(case: Case, seen: Observation) -> bool:
 
 def wrong_name_only_here(case: Case) -> list[Finding]:
     """A trusted certificate for other names, where the control saw one for this name at the same address."""
-    alike = [o for o in case.observations if o.certificate_failure == "ssl_invalid_hostname" and o.control_tls == "ok"]
+    alike = [
+        o for o in case.observations
+        if o.certificate_failure == "ssl_invalid_hostname" and o.control_tls == "ok" and not is_name(o.address)
+    ]  # fmt: skip
     if not alike:
         return []
     return [

@@ -12,7 +12,9 @@ from probes.http import HTTPRoundTrip
 from probes.quic import QUICHandshake
 from probes.tls import TLSHandshake
 
+from . import outside
 from .artefacts import PROOF, fails, kind_of_forgery, self_signed
+from .blind import ended, named
 from .finding import Finding
 from .observation import Observation
 from .observe import Case
@@ -23,6 +25,7 @@ _SNI = {RESET: "tls.reset.sni", TIMEOUT: "tls.timeout.sni", "timed_out": "tls.ti
 _HOST = {RESET: "http.reset.host", TIMEOUT: "http.timeout.host", "timed_out": "http.timeout.host", EOF: "http.eof.host"}
 _PHRASE = {RESET: "http.reset.keyword", TIMEOUT: "http.timeout", "timed_out": "http.timeout", EOF: "http.eof"}
 _QUIC = {TIMEOUT: "quic.timeout.sni"}
+_ELSEWHERE = frozenset({"remote", "sink"})  # judged by `remote_servers` and `remote_sink`, which ask for more
 _WHERE = {"neutral": "at a listener that answers to every name", "own": "at the site's own address"}
 
 
@@ -51,15 +54,19 @@ def _differences(
 ) -> list[Finding]:  # fmt: skip
     found = []
     for experiment in of_kind(case, kind):
+        if experiment.place in _ELSEWHERE:
+            continue
         tries = counted(case, experiment, techniques, step)
         count = tally(tries)
         if not count.differs or not _stands(case, experiment):
             continue
-        failing = Counter(t.failure for t in tries if t.failure and not t.innocuous)
-        failure = max(failing, key=lambda f: (failing[f], f or "")) or ""
+        failed = [t.failure for t in tries if t.failure and not t.innocuous]
+        names = Counter(named(case, techniques[f], f) for f in failed)
+        technique = max(names, key=lambda name: (names[name], name))
+        failure = max(f for f in failed if named(case, techniques[f], f) == technique)
         found.append(
             Finding(
-                technique=techniques[failure], weight=PROOF if experiment.place == "neutral" else OWN,
+                technique=technique, weight=PROOF if experiment.place == "neutral" else OWN,
                 failures=count.failed, passes=count.passed, hop=case.first.hop,
                 text=_told(case, experiment, tries, words, failure),
             )
@@ -71,9 +78,10 @@ def _told(case: Case, experiment: Experiment, tries: Sequence[Attempt], words: s
     with_name = next(t.sent for t in tries if not t.innocuous)
     without = next(t.sent for t in tries if t.innocuous)
     count, hop = tally(tries), case.first.hop
+    how = ended(case, failure)
     return (
         f"{words}{f' at redirect {hop}' if hop else ''} failed with {with_name} in {count.failed} of "
-        f"{count.failed + count.passed} tries ({failure}) and passed with {without} in {count.innocuous_passed} of "
+        f"{count.failed + count.passed} tries ({how}) and passed with {without} in {count.innocuous_passed} of "
         f"{count.innocuous_passed} in between, {_WHERE.get(experiment.place, experiment.place)}"
     )
 
@@ -202,10 +210,8 @@ def answer_from_nowhere(case: Case) -> list[Finding]:
     found = []
     for experiment in of_kind(case, "injection"):
         answers = _answered(experiment, innocuous=False)
-        if not answers:
-            continue
         intercepted = bool(_answered(experiment, innocuous=True))  # somebody answers for everything (row 28)
-        false = [r for r in answers if not intercepted or fails(case, case.first.hop, r)]
+        false = [r for r in answers if _put_in(case, experiment, r, intercepted)]
         if not false:
             continue
         told = max(false, key=lambda r: bool(r.addresses()))
@@ -214,11 +220,22 @@ def answer_from_nowhere(case: Case) -> list[Finding]:
         found.append(
             Finding(
                 technique=kind_of_forgery(case, told), weight=PROOF, hop=case.first.hop, failures=len(false),
-                text=f"{experiment.tries[0].address}, which runs no resolver, answered a query for {case.first.name} "
-                f"with {what}, while {other}",
+                text=f"{experiment.tries[0].address}, which runs no resolver, answered a query for "
+                f"{case.first.name or case.host} with {what}, while {other}",
             )
         )  # fmt: skip
     return found
+
+
+def _put_in(case: Case, experiment: Experiment, response: Response, intercepted: bool) -> bool:
+    """Of our own silent address we know that it is silent. One of an operator's list may have become a resolver: then
+    only what is shown to be false counts, and nothing that is right."""
+    if experiment.place != "remote":
+        return not intercepted or fails(case, case.first.hop, response)
+    if intercepted:
+        return outside.is_false(case, response)
+    known = bool(case.reference.at(0).given)
+    return not outside.is_right(case, response) and (known or bool(response.addresses()))
 
 
 def _answered(experiment: Experiment, *, innocuous: bool) -> list[Response]:

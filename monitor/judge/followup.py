@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import msgspec
 
 from blocklists import site_of
-from probes.address import is_ipv6, parse
+from probes.address import is_ipv6, is_name, parse
 from probes.experiment import Experiment
 from probes.failure import EOF, NO_ANSWER, NXDOMAIN, RESET, TIMEOUT
 from probes.followup.host import path_of
@@ -71,11 +71,11 @@ def _phrase(url: str) -> str:
 
 
 def _own(case: Case) -> tuple[tuple[str, int], ...]:
-    """The site's own endpoints at which TLS or HTTP fails only here, two at most."""
+    """The site's own endpoints at which TLS or HTTP fails only here, two at most: where a name leads nobody knows."""
     named = {f.address for f in contact_fails_only_here(case)}
     wrong = [
         (o.address, o.port) for o in case.contacts(case.first.hop, attempt=0)
-        if o.address in named and o.layer in ("tls", "http") and o.failure
+        if o.address in named and not is_name(o.address) and o.layer in ("tls", "http") and o.failure
     ]  # fmt: skip
     return tuple(dict.fromkeys(wrong))[:2]
 

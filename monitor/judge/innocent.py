@@ -1,57 +1,14 @@
-"""Rules for what is nobody's interference: the vantage's own trouble, the site's own fault, or simply the site."""
+"""Rules for what is nobody's interference: the site's own fault, or simply the site (`unusable`: the vantage's)."""
 
-from probes.address import is_bogon, kind
+from probes.address import is_bogon
 from probes.certificate import INVALID_CERTIFICATE
 from probes.failure import NO_ANSWER, NOT_TRIED_RESIDUAL, NXDOMAIN
-from probes.measurement import SelfTest
 
 from .finding import Finding
 from .observe import Case
 from .pages import REFUSALS, is_blockpage, is_false_positive, reached_site, same, vouched
 
-CLOCK = 300.0  # seconds of skew beyond which times and certificates cannot be trusted; a control is at most 5 min old
-FEWEST_NAMES = 3  # control names without which nothing is said about being offline
 REACHED, SAME = -1.08, -0.24  # log10 likelihood ratios by OONI's evaluation (certificate_valid, connect_ok)
-
-
-def offline(case: Case) -> list[Finding]:
-    """Every control name fails at DNS or TCP (row 24)."""
-    bad = [t for t in case.measurement.self_tests if is_offline(t)]
-    return [Finding(cause="offline", text="every control name failed from this vantage: it is offline")] if bad else []
-
-
-def is_offline(test: SelfTest) -> bool:
-    """Whether a self-test says that the vantage is offline."""
-    return len(test.failed) >= FEWEST_NAMES and not test.opened
-
-
-def captive_portal(case: Case) -> list[Finding]:
-    """An empty page is not empty, or two control names show untrusted certificates (row 6)."""
-    if any(is_captive(t) for t in case.measurement.self_tests):
-        return [Finding(cause="captive_portal", text="the vantage is behind a captive portal")]
-    return []
-
-
-def is_captive(test: SelfTest) -> bool:
-    """Whether a self-test says that somebody answers in place of everybody."""
-    return bool(test.not_empty) or len(test.untrusted) >= 2
-
-
-def clock_is_off(case: Case) -> list[Finding]:
-    """The vantage's clock differs from HTTPS dates by more than five minutes."""
-    skews = [t.clock_skew for t in case.measurement.self_tests if t.clock_skew is not None]
-    worst = max(skews, key=abs, default=0.0)
-    if abs(worst) <= CLOCK:
-        return []
-    return [Finding(cause="clock", text=f"the vantage's clock is off by {worst:.0f} seconds")]
-
-
-def fake_addresses(case: Case) -> list[Finding]:
-    """A local proxy hands out addresses of 198.18/15: what happens beyond it cannot be seen."""
-    told = any(kind(a) == "fake" for x in case.answers if x.plain for a in x.addresses)
-    if told or any(t.fake_addresses for t in case.measurement.self_tests):
-        return [Finding(cause="not_measurable", text="a local proxy answers names with fake addresses (198.18/15)")]
-    return []
 
 
 def dns_fails_alike(case: Case) -> list[Finding]:
@@ -213,7 +170,7 @@ def residual(case: Case) -> list[Finding]:
 def no_listener(case: Case) -> list[Finding]:
     """A phrase can be tried only where a helper lends a listener that is beyond the censor."""
     tries = [t for e in case.measurement.experiments if e.kind in ("phrase", "search") for t in e.tries]
-    if not case.is_phrase or tries:
+    if not case.is_phrase or tries or case.measurement.vantage.direction == "outside-in":
         return []
     return [Finding(cause="not_measurable", text="no helper lends a neutral listener, so the phrase was sent nowhere")]
 

@@ -3,7 +3,7 @@
 import msgspec
 
 from probes.dns import Response
-from probes.failure import NOT_TRIED_BOGON, NOT_TRIED_LOOPBACK, NOT_TRIED_RESIDUAL
+from probes.failure import NOT_TRIED_BOGON, NOT_TRIED_LOOPBACK, NOT_TRIED_RESIDUAL, is_of_proxy
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
@@ -24,7 +24,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Observation(msgspec.Struct, frozen=True, kw_only=True):
-    """One contact with one address. `layer` is the furthest that was tried, `failure` is that layer's.
+    """One contact with one address (behind a proxy: or name). `layer` is the furthest tried, `failure` is that layer's.
 
     `plain`: the plain client was given this address; `control_tcp` and `control_tls`: None where the control did not
     try, `ok`, or its failure. `flow` links it with its operations.
@@ -72,8 +72,8 @@ class Observation(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def not_tried(self) -> bool:
-        """The contact was not made, so it is no evidence."""
-        return self.failure in (NOT_TRIED_RESIDUAL, NOT_TRIED_LOOPBACK, NOT_TRIED_BOGON)
+        """The contact was not made, by us or by the proxy, so it is no evidence."""
+        return self.failure in (NOT_TRIED_RESIDUAL, NOT_TRIED_LOOPBACK, NOT_TRIED_BOGON) or is_of_proxy(self.failure)
 
 
 class Try(msgspec.Struct, frozen=True, kw_only=True):

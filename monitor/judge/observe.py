@@ -9,7 +9,7 @@ from functools import cached_property
 from typing import Any, TypeVar
 
 from blocklists import Fingerprint, Fingerprints
-from probes.address import embedded_ipv4, is_ipv6
+from probes.address import embedded_ipv4, is_ipv6, is_name
 from probes.dns import DNSLookup
 from probes.failure import NO_ANSWER
 from probes.http import HTTPRoundTrip
@@ -93,6 +93,8 @@ class Case:
         for seen in self.contacts(hop):
             if seen.valid_tls and embedded_ipv4(seen.address, self.nat64) == address:
                 return True
+        if is_name(address):  # where a proxy's far side resolves it to is not known
+            return None
         reference = self.reference.at(hop)
         known = reference.addresses | self.vouched_by_encrypted(hop)
         if address in known or reference.valid_at(address):
@@ -140,12 +142,13 @@ class Case:
         if handshake is None and page is not None and self.measurement.recorded and _is_verified(page):
             handshake = _assumed(page, self.host_of(page.url))
         name = handshake.server_name if handshake else self.host_of(page.url if page else self.url_at(connect.hop))
+        name = name or (connect.address if is_name(connect.address) else "")
         reference, behind = self.reference.at(connect.hop), embedded_ipv4(connect.address, self.nat64)
         return Observation(
             attempt=connect.attempt, hop=connect.hop, started=connect.started, name=name,
             url=page.url if page else "", address=connect.address, port=connect.port,
             plain=connect.address in self._plain.get((connect.hop, connect.attempt), ()) or name == connect.address
-            or not connect.address,
+            or not connect.address or is_name(connect.address),
             layer="http" if page else "tls" if handshake else "tcp", failure=last.failure,
             server_name=handshake.server_name if handshake else "",
             certificate_failure=handshake.certificate_failure if handshake else None,

@@ -4,7 +4,7 @@ from functools import cached_property
 
 import msgspec
 
-from probes.address import is_bogon
+from probes.address import is_bogon, is_name
 from probes.dns import DNSLookup
 from probes.failure import NO_ANSWER
 from probes.measurement import ControlEndpoint, ControlPage, ControlReply, Measurement
@@ -69,15 +69,19 @@ class View(msgspec.Struct, frozen=True, kw_only=True, dict=True):
 
     def valid_at(self, address: str) -> bool:
         """A control completed TLS with a valid certificate for the name at the address."""
-        return any(e.address == address and e.tls for r in self.replies for e in r.endpoints)
+        return any(e.tls for e in self._at(address))
 
     def invalid_at(self, address: str) -> bool:
         """A control tried TLS at the address, and none succeeded."""
-        tried = [e.tls for r in self.replies for e in r.endpoints if e.address == address and e.tls is not None]
+        tried = [e.tls for e in self._at(address) if e.tls is not None]
         return bool(tried) and not any(tried)
 
     def _endpoints(self, address: str, port: int) -> list[ControlEndpoint]:
-        return [e for r in self.replies for e in r.endpoints if (e.address, e.port) == (address, port)]
+        return [e for e in self._at(address) if e.port == port]
+
+    def _at(self, address: str) -> list[ControlEndpoint]:
+        """The endpoints at an address; at a name, which nobody knows where it leads, all of them."""
+        return [e for r in self.replies for e in r.endpoints if is_name(address) or e.address == address]
 
 
 class Reference:

@@ -7,11 +7,24 @@ from collections.abc import Callable
 
 import msgspec
 
-from . import artefacts, differences, experiments, innocent, resets, throttling
+from . import (
+    artefacts,
+    differences,
+    experiments,
+    innocent,
+    proxied,
+    remote,
+    remote_servers,
+    remote_sink,
+    resets,
+    throttling,
+    unusable,
+)
+from .blind import is_silent
 from .finding import Finding
 from .observe import Case
 
-VERSION = 3
+VERSION = 4
 
 
 class Rule(msgspec.Struct, frozen=True):
@@ -24,10 +37,15 @@ class Rule(msgspec.Struct, frozen=True):
 
 
 RULES = (
-    Rule("vantage.offline", "unusable", innocent.offline, "A vantage without network says nothing about sites."),
-    Rule("vantage.captive_portal", "unusable", innocent.captive_portal, "A portal answers in everybody's place."),
-    Rule("vantage.clock", "unusable", innocent.clock_is_off, "Dates and certificates cannot be judged."),
-    Rule("vantage.fake_addresses", "unusable", innocent.fake_addresses, "A local proxy hides the network."),
+    Rule("vantage.proxy", "unusable", proxied.proxy_fails, "What the proxy does not do says nothing of the site."),
+    Rule("vantage.offline", "unusable", unusable.offline, "A vantage without network says nothing about sites."),
+    Rule("vantage.captive_portal", "unusable", unusable.captive_portal, "A portal answers in everybody's place."),
+    Rule("vantage.clock", "unusable", unusable.clock_is_off, "Dates and certificates cannot be judged."),
+    Rule("vantage.fake_addresses", "unusable", unusable.fake_addresses, "A local proxy hides the network."),
+    Rule("vantage.moved_egress", "unusable", unusable.moved_egress,
+         "What another network sees must not be told as this one's."),
+    Rule("vantage.wildcard_answer", "unusable", unusable.wildcard_answer,
+         "A resolver that invents answers may do so for any name that it does not find."),
     Rule("dns.two_answers", "artefact", artefacts.two_answers,
          "A query sent once has one answer; a second, contradicting one was put in by somebody on the path."),
     Rule("dns.bogon_only_here", "artefact", artefacts.bogon_answer, "No public site is at such an address."),
@@ -39,6 +57,10 @@ RULES = (
          "The page is documented as this country's block page."),
     Rule("dns.answer_from_nowhere", "artefact", experiments.answer_from_nowhere,
          "Nobody is there who could answer, so the answer was put in on the way."),
+    Rule("dns.outside_two_answers", "artefact", remote.two_answers,
+         "A query sent once has one answer; a second, contradicting one was put in by somebody on the path."),
+    Rule("dns.outside_block_address", "artefact", remote.block_address,
+         "The resolver answers other names rightly, and nobody else is given such an address."),
     Rule("tls.fails_only_with_the_name", "artefact", experiments.server_name,
          "Only the server name differs between tries that fail and tries that pass."),
     Rule("tls.other_certificate_for_the_name", "artefact", experiments.other_certificate,
@@ -50,6 +72,12 @@ RULES = (
     Rule("http.other_page_for_the_host", "artefact", experiments.other_page, "The listener has one page only."),
     Rule("http.fails_only_with_the_phrase", "artefact", experiments.phrase,
          "Only the words of path and query differ between tries that fail and tries that pass."),
+    Rule("remote.only_with_the_name", "artefact", remote_servers.only_with_the_name,
+         "Only the name differs between tries that fail and tries that pass, at servers that answer to every name."),
+    Rule("remote.known_block_page", "artefact", remote_servers.known_block_page,
+         "The page is documented as this country's block page, and the server has another."),
+    Rule("tcp.reset_at_the_sink", "artefact", remote_sink.reset_at_the_sink,
+         "Neither end sends resets, so somebody between does."),
     Rule("throttle.only_with_the_name", "artefact", throttling.throttled_by_name,
          "Only the server name differs between transfers that crawl and transfers that do not."),
     Rule("content.withheld_here", "artefact", experiments.withheld_by_platform,
@@ -69,10 +97,18 @@ RULES = (
          "The control resolves the name at the same time."),
     Rule("dns.stranger", "difference", differences.stranger_answer,
          "Certificate before address: the answer's address cannot be the site."),
+    Rule("dns.outside_differs", "difference", remote.differs,
+         "Most resolvers there answer for other names, and not, or with somebody else's address, for this one."),
     Rule("contact.fails_only_here", "difference", differences.contact_fails_only_here,
          "The control completes the same step at the same address."),
     Rule("tls.wrong_name_only_here", "difference", differences.wrong_name_only_here,
          "The control sees the right certificate at the same address."),
+    Rule("tls.stranger_by_name", "difference", proxied.stranger_by_name,
+         "Certificate before address, though nobody says which address it was."),
+    Rule("remote.lasting", "difference", remote_servers.lasts,
+         "Two servers do not fall silent and recover together, each just after it was asked for the name."),
+    Rule("remote.other_answer", "difference", remote_servers.other_answer,
+         "Servers that have nothing in common do not share an answer for one name."),
     Rule("http.page_differs", "difference", differences.page_differs_only_here,
          "Length, headers and title have nothing in common with the control's page."),
     Rule("throttle.only_here", "difference", throttling.throttled,
@@ -81,11 +117,17 @@ RULES = (
     Rule("ok.same_page", "ok", innocent.same_page, "The page is the one that the control gets."),
     Rule("ok.mostly_reached", "ok", innocent.mostly_reached, "Loss hits some tries, blocking nearly all."),
     Rule("ok.phrase_passes", "ok", experiments.phrase_passes, "What comes through is not filtered on this path."),
+    Rule("ok.nothing_from_outside", "ok", remote.nothing_seen, "What answers from outside answers rightly."),
+    Rule("ok.servers_from_outside", "ok", remote_servers.nothing_seen, "What answers as usual is not filtered there."),
+    Rule("ok.silent_sink", "ok", remote_sink.nothing_seen, "What comes through in silence is not filtered there."),
     Rule("insufficient.residual", "insufficient", innocent.residual, "A skipped contact is no evidence."),
     Rule("insufficient.no_listener", "insufficient", innocent.no_listener, "What was not sent cannot be judged."),
     Rule("insufficient.date", "insufficient", innocent.bad_date_only_here, "Nodes of one site differ."),
+    Rule("insufficient.servers", "insufficient", remote_servers.in_doubt, "A server may have its own mind."),
+    Rule("insufficient.sink", "insufficient", remote_sink.in_doubt, "Something else than a censor may end it."),
     Rule("insufficient.no_control", "insufficient", innocent.no_control, "A site down everywhere looks the same."),
     Rule("insufficient.control_failed", "insufficient", innocent.control_failed, "Without its word nothing is sure."),
+    Rule("insufficient.from_outside", "insufficient", remote.in_doubt, "Few say little, and the innocent is likelier."),
     Rule("insufficient.ambiguous", "insufficient", innocent.ambiguous, "An honest doubt costs little."),
 )  # fmt: skip
 
@@ -95,5 +137,6 @@ Fired = tuple[Rule, Finding]
 def fire(case: Case, stage: str) -> list[Fired]:
     """All findings of the rules of one stage; the rules are asked once of each case."""
     if stage not in case.fired:
-        case.fired[stage] = [(rule, f) for rule in RULES if rule.stage == stage for f in rule.when(case)]
+        rules = [rule for rule in RULES if rule.stage == stage and not is_silent(case, rule.id)]
+        case.fired[stage] = [(rule, f) for rule in rules for f in rule.when(case)]
     return case.fired[stage]

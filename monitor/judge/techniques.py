@@ -1,4 +1,7 @@
-"""The tree of techniques (CONTRACT.md section 2), lowest layer first; a child stands behind its parent."""
+"""The tree of techniques (CONTRACT.md section 2), lowest layer first; a child stands behind its parent.
+
+`tls` and `http` alone are for what is cut off where a reset and a close look alike: behind a proxy.
+"""
 
 TECHNIQUES = (
     "dns.injection",
@@ -14,6 +17,7 @@ TECHNIQUES = (
     "tcp.reset",
     "tcp.timeout",
     "tcp.unreachable",
+    "tls",
     "tls.reset",
     "tls.reset.sni",
     "tls.timeout",
@@ -25,6 +29,7 @@ TECHNIQUES = (
     "tls.mitm.ca_signed",
     "quic.timeout",
     "quic.timeout.sni",
+    "http",
     "http.blockpage",
     "http.redirect",
     "http.reset",

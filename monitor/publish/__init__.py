@@ -23,6 +23,9 @@
     drawing       a band's places and words
     target        a target over time: bands, events, what others documented
     pairs         the metrics of each target at each vantage
+    vantages      each vantage's state: what is wrong with it, what it cannot see, when it was last heard of
+    vantage_metrics   the metrics of vantages
+    agent_metrics     the metrics of agents: what was refused, their clocks and spools
     metrics       all metrics of the process
     way           the plain client's first look, URL after URL
     probe         the newest measurement of a pair in blackbox_exporter's metrics

@@ -54,10 +54,10 @@ def _header(measurement: Measurement) -> list[str]:
 
 
 def vantage_words(vantage: VantageFacts) -> str:
-    """`home (direct, CN, AS4134)`."""
+    """`home (direct, CN, AS4134)`. What it cannot see is said once, by the verdict's reason."""
     details = [vantage.kind, vantage.country, f"AS{vantage.asn}" if vantage.asn else ""]
     if vantage.direction != "inside-out":
-        details.append(vantage.direction)
+        details += [vantage.direction, vantage.method]
     return f"{printable(vantage.name, 64)} ({', '.join(printable(d, 40) for d in details if d)})"
 
 

@@ -1,5 +1,6 @@
-"""JSON: measurements, the matrix, events. Every document of a simulated network says so."""
+"""JSON: measurements, the matrix, vantages, events. Every document of a simulated network says so."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -13,6 +14,8 @@ from probes.measurement import rfc3339
 
 from . import record
 from .matrix import Matrix, as_document
+from .vantages import VantageState
+from .vantages import as_document as vantage_document
 
 MOST_EVENTS = 10_000
 _DEFAULT_EVENTS = 1_000
@@ -39,25 +42,31 @@ def matrix(found: Matrix, *, simulated: bool) -> web.Response:
     return respond(as_document(found), simulated=simulated)
 
 
-async def events(store: Store, query: dict[str, str], *, simulated: bool) -> web.Response:
-    """The newest events in a selection, oldest first. Raises HTTPBadRequest."""
+def vantages(states: Sequence[VantageState], *, simulated: bool) -> web.Response:
+    """Every configured vantage and its state."""
+    return respond({"vantages": [vantage_document(one) for one in states]}, simulated=simulated)
+
+
+async def events(store: Store, query: dict[str, str], *, share: int, simulated: bool) -> web.Response:
+    """The newest events in a selection, oldest first; one where `share` percent changed. Raises HTTPBadRequest."""
     if query.keys() - _FILTERS:
         raise web.HTTPBadRequest(reason=f"unknown parameter; there are {', '.join(sorted(_FILTERS))}")
-    found = await store.events(
-        target=query.get("target"), vantage=query.get("vantage"), since=_time(query, "since"),
+    found = await store.changes(
+        share=share, target=query.get("target"), vantage=query.get("vantage"), since=_time(query, "since"),
         until=_time(query, "until"), limit=_limit(query),
     )  # fmt: skip
     return respond({"events": [event_document(event) for event in found]}, simulated=simulated)
 
 
 def event_document(event: Event) -> dict[str, Any]:
-    """One event as `timeline --format json` has it."""
-    return {
+    """One event as `timeline --format json` has it; one of many targets names them."""
+    document = {
         "target": event.target, "vantage": event.vantage, "kind": event.kind,
         "after": rfc3339(event.after) if event.after else None, "before": rfc3339(event.before),
         "detected_at": rfc3339(event.detected_at), "technique": event.technique,
         "confidence": event.confidence, "measurements": event.measurements, "witness": list(event.witness),
     }  # fmt: skip
+    return {**document, "targets": list(event.targets), "among": event.among} if event.targets else document
 
 
 def _time(query: dict[str, str], name: str) -> datetime | None:

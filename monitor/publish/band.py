@@ -10,12 +10,11 @@ from collections.abc import Iterable, Sequence
 
 import msgspec
 
-from monitor.judge.detect import Event, state_of
+from monitor.judge.detect import BECOMES, Event, state_of
 from monitor.store.daily import Count, Series
 
 from .period import Period
 
-BECOMES = {"blocked": "blocked", "unblocked": "open", "impaired": "impaired"}
 _FOREVER = float("inf")
 
 

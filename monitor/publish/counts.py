@@ -19,6 +19,7 @@ from probes.tls import TLSHandshake
 from .text import printable
 
 _NO_FINGERPRINTS = Fingerprints([])  # what a plain client's try is does not depend on them
+_OF_DNS = frozenset({"injection", "resolver"})
 _STEPS: dict[str, type] = {"sni": TLSHandshake, "host": HTTPRoundTrip, "phrase": HTTPRoundTrip, "quic": QUICHandshake}
 
 
@@ -85,7 +86,7 @@ def _first_sent(tries: Sequence[Attempt], *, innocuous: bool) -> str:
 def _some(experiment: Experiment, failed: int, passed: int, name: str) -> str:
     if not failed + passed:
         return ""
-    if experiment.kind == "injection":
+    if experiment.kind in _OF_DNS:
         return f"answered {passed} of {failed + passed} for {name}"
     return f"failed {failed} of {failed + passed} with {name}"
 
@@ -94,5 +95,5 @@ def _of_others(experiment: Experiment, count: Tally, other: str) -> str:
     tries = count.innocuous_failed + count.innocuous_passed
     if not tries:
         return ""
-    words = "answered {} of {} for {}" if experiment.kind == "injection" else "passed {} of {} with {}"
+    words = "answered {} of {} for {}" if experiment.kind in _OF_DNS else "passed {} of {} with {}"
     return words.format(count.innocuous_passed, tries, other)

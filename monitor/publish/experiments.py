@@ -23,8 +23,13 @@ _PLACES = {
     "neutral": "neutral listener",
     "silent": "address that runs no resolver",
     "platform": "the platform's public page",
+    "remote": "somebody's in the network",
 }
-_PROTOCOLS = {"sni": "TLS", "host": "HTTP", "phrase": "HTTP", "injection": "DNS", "quic": "QUIC", "search": "HTTP"}
+_PROTOCOLS = {
+    "sni": "TLS", "host": "HTTP", "phrase": "HTTP", "injection": "DNS", "quic": "QUIC", "search": "HTTP",
+    "resolver": "DNS", "certificate": "TLS",
+}  # fmt: skip
+_OF_DNS = frozenset({"injection", "resolver"})
 _QUESTIONS = {
     ("sni", "neutral"): "Does the same listener complete TLS with an innocuous name?",
     ("sni", "own"): "Does the site's own address complete TLS with an innocuous name?",
@@ -32,6 +37,9 @@ _QUESTIONS = {
     ("host", "own"): "Does the site's own address answer plain HTTP with an innocuous Host?",
     ("phrase", "neutral"): "Does the same listener answer a request without the phrase?",
     ("injection", "silent"): "Does anybody answer where there is nobody, and is an innocuous name answered, too?",
+    ("injection", "remote"): "Does anybody answer where there is nobody, and is an innocuous name answered, too?",
+    ("resolver", "remote"): "Does a resolver there lead to the site, and does it answer rightly for innocuous names?",
+    ("certificate", "remote"): "Is there a certificate for the name, seen from here, at what was given for it?",
     ("quic", "neutral"): "Does the same listener complete QUIC with an innocuous name?",
     ("quic", "own"): "Does the site's own address complete QUIC with an innocuous name?",
     ("search", "platform"): "What does the platform itself give for the phrase, and what for an innocuous one?",
@@ -42,6 +50,7 @@ _ANYWHERE = {
 }
 _SENT = {
     "sni": "TLS as {}", "host": "HTTP with the Host {}", "phrase": "HTTP with {}", "injection": "DNS for {}",
+    "resolver": "DNS for {}", "certificate": "TLS as {}",
     "quic": "QUIC as {}", "throughput": "download as {}", "search": "search for {}",
 }  # fmt: skip
 
@@ -126,7 +135,7 @@ def _try(experiment: Experiment, number: int, attempt: Attempt) -> Try:
         number=number, at=attempt.started, innocuous=attempt.innocuous, where=where, ttl=attempt.ttl,
         sent=_sent(experiment, attempt),
         ended=_ended(experiment, attempt), lines=tuple(found), router=printable(attempt.router, 64),
-        answers=experiment.kind == "injection", sockets=sockets(attempt.operations),
+        answers=experiment.kind in _OF_DNS, sockets=sockets(attempt.operations),
     )  # fmt: skip
 
 
@@ -158,6 +167,8 @@ def _ended(experiment: Experiment, attempt: Attempt) -> Line:
         return Line("it ran out there" if attempt.router else f"nothing came: {printable(failure or 'no reason', 80)}")
     if experiment.kind == "injection":
         return Line("was answered", "bad") if failure is None else Line(f"was not answered: {printable(failure, 80)}")
+    if experiment.kind == "resolver":
+        return Line("was answered" if failure is None else f"was not answered well: {printable(failure, 80)}")
     if failure is None:
         return Line(f"passed in {took}", "good")
     return Line(f"{printable(failure, 80)} after {took}", "bad")

@@ -2,18 +2,19 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import msgspec
 
 from blocklists import Target
-from monitor.judge.detect import State
+from monitor.judge.detect import Event, State
 from monitor.judge.verdict import OUTCOMES
-from monitor.store import Row
+from monitor.store import Row, Store
 from probes.measurement import rfc3339
 
 Key = tuple[str, str]  # target, vantage
+_WIDE, _NEWS = 5, timedelta(days=30)  # how many events of many targets stand above the matrix, and for how long
 
 
 class Cell(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +77,12 @@ def _cell(key: Key, newest: Mapping[Key, Row], states: Mapping[Key, State]) -> C
         target=target, vantage=vantage, row=newest.get(key), state=state.state, technique=state.technique,
         since=state.since, changed=state.changed,
     )  # fmt: skip
+
+
+async def newest_wide(store: Store, share: int, now: datetime) -> list[Event]:
+    """The newest events of most targets of a vantage, newest first; `share`: percent."""
+    found = await store.changes(share=share, since=now - _NEWS)
+    return [event for event in reversed(found) if event.targets][:_WIDE]
 
 
 def as_document(found: Matrix) -> dict[str, Any]:

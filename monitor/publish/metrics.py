@@ -13,7 +13,6 @@ from prometheus_client import (
     Histogram,
     disable_created_metrics,
 )
-from prometheus_client.metrics import MetricWrapperBase
 
 from monitor.judge.detect import Event, State
 from monitor.judge.verdict import Verdict
@@ -23,13 +22,15 @@ from probes.dns import DNSLookup
 from probes.experiment import AnyOperation
 from probes.failure import KNOWN
 from probes.http import HTTPRoundTrip
-from probes.measurement import Measurement, VantageFacts
+from probes.measurement import Measurement, SelfTest, VantageFacts
 from probes.quic import QUICHandshake
 from probes.tcp import TCPConnect
 from probes.tls import TLSHandshake
 
+from .agent_metrics import AgentMetrics
 from .exposition import encode
 from .pairs import Pairs
+from .vantage_metrics import VantageMetrics
 
 _BUCKETS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)  # seconds
 _EXEMPLAR = 100  # characters of a uid; OpenMetrics allows 128 in all
@@ -52,10 +53,10 @@ class Metrics:
         self._pairs = Pairs(per_target_limit)
         self.registry.register(self._pairs)
         self._helpers: dict[str, str] = {}  # helper's URL -> label
-        self._vantages: set[str] = set()
         self._about(simulated, version)
         self._measuring()
-        self._vantage()
+        self._vantages = VantageMetrics(self.registry)
+        self.agents = AgentMetrics(self.registry)
         self._process()
 
     def _about(self, simulated: bool, version: str) -> None:
@@ -70,12 +71,6 @@ class Metrics:
             "wallwatch_phase_seconds", "How long operations took; of a control: its page, as far as it says.",
             ["vantage", "phase"], buckets=_BUCKETS, registry=self.registry,
         )  # fmt: skip
-
-    def _vantage(self) -> None:
-        self._info = self._gauge("vantage_info", "A vantage point.", "vantage", "kind", "country", "asn", "as_name")
-        self._up = self._gauge("vantage_up", "1 when the vantage passed its last self-test.", "vantage")
-        self._contact = self._gauge("vantage_last_contact_timestamp_seconds", "When it last measured.", "vantage")
-        self._missed = self._counter("jobs_missed", "Measurements that could not be begun in time.", "vantage")
         self._control = self._counter("control_failures", "Requests that a control helper failed.", "helper")
 
     def _process(self) -> None:
@@ -85,6 +80,7 @@ class Metrics:
         self._write = self._gauge("store_write_seconds", "How long the last write took to be on the disk.")
         self._failing = self._gauge("store_failing", "1 while nothing can be written; what waits is tried again.")
         self._spooled = self._gauge("spool_measurements", "Measurements that wait to be handed over.")
+        self._dropped = self._gauge("spool_dropped_measurements", "Measurements that a full spool ever dropped.")
         self._reload = self._gauge("config_last_reload_successful", "1 when the configuration was last read well.")
         self._reload.set(1)
         self._reloaded = self._gauge(
@@ -105,8 +101,9 @@ class Metrics:
         Contacts of experiments are not counted: an address that runs no resolver is silent as it should be.
         """
         vantage = measurement.vantage.name
-        if not self._has(vantage):
+        if not self._vantages.has(vantage):
             return
+        self._vantages.observe(measurement)
         self._measurements.labels(vantage, verdict.outcome, verdict.technique or "").inc()
         exemplar = {"measurement_id": measurement.uid} if len(measurement.uid) <= _EXEMPLAR else None
         for operation in measurement.operations:
@@ -137,12 +134,12 @@ class Metrics:
         """Take the gauges from the store's newest measurements and states, of the vantages named by now."""
         contacts: dict[str, float] = {}
         for row in rows:
-            if self._has(row.vantage):
+            if self._vantages.has(row.vantage):
                 self._pairs.measured((row.target, row.vantage), row.outcome, row.time, row.technique)
                 contacts[row.vantage] = max(contacts.get(row.vantage, 0.0), row.time.timestamp())
         for vantage, timestamp in contacts.items():
-            self._contact.labels(vantage).set(timestamp)
-        self._pairs.restore({key: state for key, state in states.items() if self._has(key[1])})
+            self._vantages.contact(vantage, timestamp)
+        self._pairs.restore({key: state for key, state in states.items() if self._vantages.has(key[1])})
 
     def state(self, target: str, vantage: str, state: State) -> None:
         """The confirmed state of a series, as the store has it."""
@@ -160,41 +157,33 @@ class Metrics:
 
     def set_vantages(self, vantages: Sequence[VantageFacts]) -> None:
         """All vantages; the series of others disappear."""
-        names = {vantage.name for vantage in vantages}
-        for gone in self._vantages - names:
-            for metric in self._of_vantages():
-                metric.remove_by_labels({"vantage": gone})
-        self._vantages = set()
-        for vantage in vantages:
-            self.set_vantage(vantage.name, vantage.kind, vantage.country, vantage.asn, "")
-        self._pairs.set_vantages(names)
+        self._vantages.show(vantages, self._forget)
+        self._pairs.set_vantages({vantage.name for vantage in vantages})
 
-    def _of_vantages(self) -> tuple[MetricWrapperBase, ...]:
-        return (
-            self._info, self._up, self._contact, self._missed, self._measurements, self._failures, self._events,
-            self._phase,
-        )  # fmt: skip
-
-    def _has(self, vantage: str) -> bool:
-        """Whether the vantage has series; where none was named, every one has."""
-        return not self._vantages or vantage in self._vantages
+    def _forget(self, vantage: str) -> None:
+        for metric in (self._measurements, self._failures, self._events, self._phase):
+            metric.remove_by_labels({"vantage": vantage})
 
     def set_vantage(self, name: str, kind: str, country: str, asn: int, as_name: str) -> None:
         """Name a vantage; what was said of it before is replaced."""
-        self._vantages.add(name)
-        self._info.remove_by_labels({"vantage": name})
-        self._info.labels(name, kind, country, str(asn or ""), as_name).set(1)
-        self._missed.labels(name)
+        self._vantages.rename(name, kind=kind, country=country, asn=asn, as_name=as_name)
+
+    def restore_vantages(self, newest: Iterable[Measurement]) -> None:
+        """Take over what the newest measurement of each vantage says of it."""
+        for measurement in newest:
+            self._vantages.observe(measurement)
+
+    def vantage_tested(self, facts: VantageFacts, test: SelfTest, timestamp: float) -> None:
+        """What a self-test at a time (Unix seconds) says of a vantage; an older one changes nothing."""
+        self._vantages.tested(facts, test, timestamp)
 
     def vantage_up(self, name: str, up: bool) -> None:
         """Whether a vantage passed its last self-test."""
-        if self._has(name):
-            self._up.labels(name).set(up)
+        self._vantages.up(name, up)
 
     def vantage_contact(self, name: str, timestamp: float) -> None:
-        """When (Unix seconds) a vantage was last heard of."""
-        if self._has(name):
-            self._contact.labels(name).set(timestamp)
+        """When (Unix seconds) a vantage was last heard of; an older time changes nothing."""
+        self._vantages.contact(name, timestamp)
 
     def control_failed(self, helper: str) -> None:
         """A helper, by its URL, failed a request."""
@@ -212,8 +201,7 @@ class Metrics:
 
     def job_missed(self, vantage: str) -> None:
         """A measurement could not be begun in time."""
-        if self._has(vantage):
-            self._missed.labels(vantage).inc()
+        self._vantages.missed(vantage)
 
     # The process
 
@@ -237,9 +225,10 @@ class Metrics:
         """Whether nothing can be written at present."""
         self._failing.set(failing)
 
-    def spool(self, n: int) -> None:
-        """Measurements that wait to be handed over."""
+    def spool(self, n: int, dropped: int = 0) -> None:
+        """Measurements that wait to be handed over, and those that were dropped because there was no room."""
         self._spooled.set(n)
+        self._dropped.set(dropped)
 
     def config_reload(self, successful: bool, timestamp: float = 0.0) -> None:
         """Whether the configuration was last read well, and when (Unix seconds) that was."""

@@ -3,10 +3,11 @@
 What came from the network reaches a template only through `text.printable`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -26,6 +27,8 @@ from .period import ticks
 from .target import TargetHistory, stale
 from .target import since_words as since_of_series
 from .text import age, moment, printable, seconds
+from .vantages import DIRECTIONS, METHODS, VantageState, situation_text
+from .vantages import MEANING as MEANING_OF_STATES
 
 _HERE = Path(__file__).parent
 STYLE = (_HERE / "static" / "wallwatch.css").read_bytes()
@@ -68,7 +71,8 @@ def _environment() -> Environment:
         "target_path": target_path, "vantage_words": vantage_words, "why": WHY, "since_words": since_words,
         "by_kind": by_kind, "drawn": drawn, "extent": extent, "labels": labels, "counts_words": counts_words,
         "documented_words": documented_words, "since_of": lambda one: since_of_series(one.series, one.events),
-        "stale": stale,
+        "stale": stale, "directions": DIRECTIONS, "methods": METHODS, "meaning_of_states": MEANING_OF_STATES,
+        "situation_text": situation_text,
     }  # fmt: skip
     return made
 
@@ -102,9 +106,21 @@ def since_words(cell: Cell, now: datetime) -> str:
     return f"{named}{'' if cell.changed else 'at least '}since {cell.since:%Y-%m-%d %H:%M}"
 
 
-def matrix_page(found: Matrix, *, now: datetime, simulated: bool) -> str:
-    """Every target at every vantage."""
-    return _render("matrix.html", simulated=simulated, title="Targets and vantage points", matrix=found, now=now)
+def matrix_page(
+    found: Matrix, *, now: datetime, simulated: bool, standing: Mapping[str, str] = MappingProxyType({}),
+    outside: Collection[str] = (),
+) -> str:  # fmt: skip
+    """Every target at every vantage; `standing`: those that are quarantined or silent, and which of both; `outside`:
+    those from which a network is measured from outside."""
+    return _render(
+        "matrix.html", simulated=simulated, title="Targets and vantage points", matrix=found, now=now,
+        standing=standing, outside=outside,
+    )  # fmt: skip
+
+
+def vantages_page(states: Sequence[VantageState], *, now: datetime, simulated: bool) -> str:
+    """Every configured vantage: its state, what is wrong, what it cannot measure."""
+    return _render("vantages.html", simulated=simulated, title="Vantage points", states=states, now=now)
 
 
 def pair_page(

@@ -18,6 +18,7 @@ from prometheus_client.registry import Collector
 from monitor.judge.verdict import OUTCOME_CODE, Verdict
 from monitor.store import Store
 from probes.address import is_ipv6
+from probes.capability import CLIENT
 from probes.http import HTTPRoundTrip
 from probes.measurement import Measurement
 
@@ -81,8 +82,9 @@ class Told(Collector):
     def collect(self) -> Iterator[Metric]:
         """All families that have a sample."""
         way = walked(self._measurement)
-        yield _gauge("probe_success", "1 where the plain client reached the site: ok or impaired.",
-                     float(self._verdict.outcome in SUCCESS))  # fmt: skip
+        success = self._verdict.outcome in SUCCESS
+        if not success or CLIENT not in self._measurement.vantage.blind:  # from outside nobody knows what it reaches
+            yield _gauge("probe_success", "1 where the plain client reached the site: ok or impaired.", float(success))
         yield from _durations(way)
         yield from _page(way)
         yield from _connection(way, self._measurement)

@@ -13,7 +13,7 @@ import msgspec
 from blocklists import Fingerprints
 from monitor.judge.observe import observe
 from monitor.judge.verdict import Verdict
-from probes.measurement import Measurement, rfc3339
+from probes.measurement import Measurement, VantageFacts, rfc3339
 
 from .text import printable
 
@@ -37,10 +37,7 @@ def document(measurement: Measurement, verdict: Verdict, *, version: str) -> dic
         "uid": measurement.uid,
         "time": rfc3339(measurement.time),
         "target": measurement.target,
-        "vantage": {
-            "name": vantage.name, "kind": vantage.kind, "country": vantage.country, "asn": vantage.asn,
-            "direction": vantage.direction,
-        },
+        "vantage": _vantage(vantage),
         "verdict": msgspec.to_builtins(verdict),
         "observations": msgspec.to_builtins(case.observations),
         "lookups": msgspec.to_builtins(case.answers),
@@ -51,6 +48,15 @@ def document(measurement: Measurement, verdict: Verdict, *, version: str) -> dic
     if vantage.simulated:
         found["simulated"] = True
     return found
+
+
+def _vantage(vantage: VantageFacts) -> dict[str, Any]:
+    """Who measured, and what could not be measured from there; `method` only where it is a remote one's."""
+    found: dict[str, Any] = {
+        "name": vantage.name, "kind": vantage.kind, "country": vantage.country, "asn": vantage.asn,
+        "direction": vantage.direction, "blind": list(vantage.blind),
+    }  # fmt: skip
+    return {**found, "method": vantage.method} if vantage.method else found
 
 
 def _facts(measurement: Measurement, verdict: Verdict) -> Measurement:

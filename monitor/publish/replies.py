@@ -68,7 +68,12 @@ def self_test(test: SelfTest) -> list[Line]:
         _names("resolvers that failed for control names", test.failed_resolvers, "bad"),
         _names("untrusted certificates", test.untrusted, "bad"), _names("not empty", test.not_empty, "bad"),
         _names("NAT64", test.nat64, ""),
+        _names("a name that does not exist is answered", test.wildcard, "bad"),
+        _names("known to be blocked there, and open", test.known_blocked_open, "bad"),
     ]  # fmt: skip
+    egress = (test.egress_country, f"AS{test.egress_asn}" if test.egress_asn else "", test.egress_name)
+    if any(egress):
+        found.append(Line(f"way out: {printable(' '.join(word for word in egress if word), 80)}"))
     if test.fake_addresses:
         found.append(Line("a local proxy gives fake addresses", "bad"))
     if test.clock_skew is not None:

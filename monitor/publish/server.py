@@ -11,15 +11,17 @@ from aiohttp.typedefs import Handler, Middleware
 
 from blocklists import Target, target_of
 from blocklists.history import shipped
+from monitor.judge.wide import SHARE
 from monitor.store import Store
 from probes.measurement import VantageFacts
 
 from . import api, pages, probe
-from .matrix import Matrix, matrix
+from .matrix import Matrix, matrix, newest_wide
 from .metrics import Metrics
 from .packets import file_name
 from .period import BadPeriod
 from .target import FILTERS, TargetHistory, as_document, history
+from .vantages import Watch, standings, vantage_states
 
 log = logging.getLogger("wallwatch.publish")
 RECENT = 200  # measurements of a pair on its page
@@ -42,9 +44,16 @@ def app(
     simulated: bool,
     ready: Callable[[], str | None],
     now: Callable[[], datetime] | None = None,
+    watch: Callable[[], Watch] | None = None,
+    share: int = SHARE,
 ) -> web.Application:
-    """The application. `ready` gives the reason why the service is not; `now` the time for ages."""
-    site = _Site(store, metrics, targets, [v.name for v in vantages], simulated, ready, now or _utc)
+    """The application. `ready` gives the reason why the service is not; `now` the time for ages.
+
+    `watch`: what is looked after at present; without it that is `vantages`. `share`: percent of a vantage's targets
+    whose change at once is one event.
+    """
+    watch = watch or (lambda: Watch(vantages=tuple(vantages)))
+    site = _Site(store, metrics, targets, [v.name for v in vantages], simulated, ready, now or _utc, watch, share)
     made = web.Application(middlewares=[_errors_of(simulated)])
     made[_SITE] = site
     made.on_response_prepare.append(_secure)
@@ -52,6 +61,7 @@ def app(
         [
             web.get("/", site.matrix),
             web.get("/targets", site.target),
+            web.get("/vantages", site.vantages),
             web.get("/measurements/{uid}", site.evidence),
             web.get("/measurements/{uid}/body/{sha256}", site.body),
             web.get("/measurements/{uid}/pcap", site.pcap),
@@ -62,6 +72,7 @@ def app(
             web.get("/readyz", site.readiness),
             web.get("/api/v1/matrix", site.api_matrix),
             web.get("/api/v1/targets", site.api_target),
+            web.get("/api/v1/vantages", site.api_vantages),
             web.get("/api/v1/measurements/{uid}", site.api_measurement),
             web.get("/api/v1/events", site.api_events),
         ]
@@ -69,9 +80,11 @@ def app(
     return made
 
 
-def show(application: web.Application, *, targets: Sequence[Target], vantages: Sequence[VantageFacts]) -> None:
+def show(
+    application: web.Application, *, targets: Sequence[Target], vantages: Sequence[VantageFacts], share: int = SHARE
+) -> None:
     """Let a running application show other targets and vantages."""
-    application[_SITE].configure(targets, [v.name for v in vantages])
+    application[_SITE].configure(targets, [v.name for v in vantages], share)
 
 
 def _utc() -> datetime:
@@ -83,19 +96,32 @@ class _Site:
 
     def __init__(
         self, store: Store, metrics: Metrics, targets: Sequence[Target], vantages: Sequence[str],
-        simulated: bool, ready: Callable[[], str | None], now: Callable[[], datetime],
+        simulated: bool, ready: Callable[[], str | None], now: Callable[[], datetime], watch: Callable[[], Watch],
+        share: int,
     ) -> None:  # fmt: skip
         self._store, self._metrics, self._simulated = store, metrics, simulated
-        self._ready, self._now = ready, now
-        self.configure(targets, vantages)
+        self._ready, self._now, self._watch = ready, now, watch
+        self.configure(targets, vantages, share)
 
-    def configure(self, targets: Sequence[Target], vantages: Sequence[str]) -> None:
-        self._targets, self._vantages = targets, vantages
+    def configure(self, targets: Sequence[Target], vantages: Sequence[str], share: int) -> None:
+        self._targets, self._vantages, self._share = targets, vantages, share
         self._names = frozenset(t.name for t in targets)
 
     async def matrix(self, _request: web.Request) -> web.Response:
-        found = await self._matrix()
-        return _html(await asyncio.to_thread(pages.matrix_page, found, now=self._now(), simulated=self._simulated))
+        now = self._now()
+        found, standing, wide = await asyncio.gather(
+            self._matrix(), standings(self._store, self._watch(), now), newest_wide(self._store, self._share, now)
+        )
+        outside = [v.name for v in self._watch().vantages if v.direction == "outside-in"]
+        page = await asyncio.to_thread(
+            pages.matrix_page, found, now=now, simulated=self._simulated, standing=standing, outside=outside,
+            wide=wide,
+        )
+        return _html(page)
+
+    async def vantages(self, _request: web.Request) -> web.Response:
+        states = await vantage_states(self._store, self._watch(), self._now())
+        return _html(await asyncio.to_thread(pages.vantages_page, states, now=self._now(), simulated=self._simulated))
 
     async def _matrix(self) -> Matrix:
         rows, states = await asyncio.gather(self._store.newest(), self._store.series_states())
@@ -127,7 +153,7 @@ class _Site:
         try:
             found = await history(
                 self._store, configured or _unlisted(name), request.query, documented=shipped(), now=self._now(),
-                vantage=vantage,
+                vantage=vantage, share=self._share,
             )  # fmt: skip
         except BadPeriod as error:
             raise web.HTTPBadRequest(reason=str(error)) from None
@@ -184,11 +210,17 @@ class _Site:
         found = await self._history(request)
         return api.respond(await asyncio.to_thread(as_document, found), simulated=self._simulated)
 
+    async def api_vantages(self, _request: web.Request) -> web.Response:
+        states = await vantage_states(self._store, self._watch(), self._now())
+        return api.vantages(states, simulated=self._simulated)
+
     async def api_measurement(self, request: web.Request) -> web.Response:
         return await api.measurement(self._store, request.match_info["uid"], simulated=self._simulated)
 
     async def api_events(self, request: web.Request) -> web.Response:
-        return await api.events(self._store, dict(request.query), simulated=self._simulated)
+        return await api.events(
+            self._store, dict(request.query), share=self._share, simulated=self._simulated
+        )
 
 
 _SITE = web.AppKey("site", _Site)

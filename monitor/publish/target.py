@@ -9,13 +9,14 @@ import msgspec
 
 from blocklists import Change, Target
 from blocklists.history import of_site
-from monitor.judge.detect import Event
+from monitor.judge.detect import BECOMES, Event
+from monitor.judge.wide import SHARE, holds, scope_words
 from monitor.store import Store
 from monitor.store.daily import Series
 from probes.measurement import rfc3339
 
 from . import api
-from .band import BECOMES, Band, Piece, band
+from .band import Band, Piece, band
 from .period import Period, asked, cut
 
 MOST_BANDS = 40
@@ -23,21 +24,30 @@ FILTERS = frozenset({"target", "since", "until"})
 
 
 class TargetHistory(msgspec.Struct, frozen=True, kw_only=True):
-    """What is known of a target in a period. `left_out`: vantages beyond MOST_BANDS. `first`: ever measured."""
+    """What is known of a target in a period. `left_out`: vantages beyond MOST_BANDS. `first`: ever measured.
+
+    `changes`: its events, those of many targets in place of its own (see `judge.wide`); the bands show its own.
+    """
 
     target: str
     site: str
     category: str
     period: Period
     bands: tuple[Band, ...]
+    changes: tuple[Event, ...]
     documented: tuple[Change, ...]
     first: datetime | None
     left_out: int
 
     def events(self) -> list[Event]:
         """The events of all vantages whose interval is in sight, oldest first."""
-        found = [event for one in self.bands for event in one.changes(self.period)]
+        found = [event for event in self.changes if self.period.touches(event.after, event.before)]
         return sorted(found, key=lambda event: (event.before, event.vantage))
+
+    def together(self, event: Event) -> str:
+        """What to say of one of its own events that is part of one of many; else empty."""
+        wide = next((one for one in self.changes if one.targets and holds(one, event)), None)
+        return f", at once with others: {scope_words(wide)}" if wide else ""
 
     def reported(self) -> list[Change]:
         """The documented changes that the period holds."""
@@ -56,7 +66,7 @@ class TargetHistory(msgspec.Struct, frozen=True, kw_only=True):
 
 async def history(
     store: Store, target: Target, query: Mapping[str, str], *, documented: Sequence[Change], now: datetime,
-    vantage: str | None = None,
+    vantage: str | None = None, share: int = SHARE,
 ) -> TargetHistory:  # fmt: skip
     """The target over the period of the query, at all vantages or one. Raises BadPeriod."""
     series = [one for one in await store.target_series(target.name) if vantage in (None, one.vantage)]
@@ -67,12 +77,13 @@ async def history(
         period, every=max((one.every for one in shown), default=0.0), vantages=len(shown), now=now,
         rows=await store.target_measured(target.name, period.since, period.until),
     )  # fmt: skip
-    counts, events = await asyncio.gather(
+    counts, events, changes = await asyncio.gather(
         store.target_counts(
             target.name, since=period.since, until=period.until, step=period.step,
             vantages=[one.vantage for one in shown],
         ),
         store.events(target=target.name, vantage=vantage),
+        store.changes(share=share, target=target.name, vantage=vantage),
     )  # fmt: skip
     bands = await asyncio.to_thread(
         lambda: tuple(
@@ -85,6 +96,7 @@ async def history(
     )  # fmt: skip
     return TargetHistory(
         target=target.name, site=target.site, category=target.category, period=period, bands=bands, first=first,
+        changes=tuple(event for event in changes if event.vantage in {one.vantage for one in shown}),
         documented=tuple(of_site(documented, target.site)), left_out=len(series) - len(shown),
     )  # fmt: skip
 

@@ -13,6 +13,7 @@ import msgspec
 
 from monitor.judge.detect import CONFIRM, Event, Point, State, advance, state_of
 from monitor.judge.verdict import OUTCOMES
+from monitor.judge.wide import Span, fold, holds, span_of
 
 from .exported import Row
 
@@ -25,7 +26,8 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     The state began in (`after`, `before`]; `after` is None where it never changed: then it began at an unknown time
     before or at the first evidence. `state` is empty, and so are the times, where nothing was evidence.
     `longest_gap`: seconds between two measurements that were evidence, with none between. `contrary`: measurements
-    at the end that speak for another state and do not yet confirm it.
+    at the end that speak for another state and do not yet confirm it. `shared`: events of many targets (see
+    `judge.wide`), of which this is one; they are not among `events` then.
     """
 
     target: str
@@ -42,6 +44,8 @@ class Series(msgspec.Struct, frozen=True, kw_only=True):
     counts: dict[str, int]
     contrary: tuple[Point, ...] = ()
     events: tuple[Event, ...] = ()
+    shared: tuple[Event, ...] = ()
+    span: Span | None = None
 
     @property
     def measurements(self) -> int:
@@ -84,7 +88,32 @@ def series(points: Iterable[Point], *, target: str, vantage: str) -> Series:
         confirmed=bool(events) or agreed >= CONFIRM, after=change.after if change else None, before=state.since,
         first=first, last=last, last_evidence=evidence, longest_gap=gap or None,
         counts={outcome: counts[outcome] for outcome in OUTCOMES}, contrary=tuple(state.pending), events=tuple(events),
+        span=span_of(target, state),
     )  # fmt: skip
+
+
+def folded(found: Iterable[Series], *, share: int) -> tuple[list[Series], list[Event]]:
+    """All series, in their order, and the events of most targets of a vantage, which they share; `share`: percent."""
+    every = list(found)
+    vantages: dict[str, list[Series]] = {}
+    for one in every:
+        vantages.setdefault(one.vantage, []).append(one)
+    wide: list[Event] = []
+    for group in vantages.values():
+        singles = [event for one in group for event in one.events]
+        spans = (one.span for one in group if one.span is not None)
+        wide += (event for event in fold(singles, spans, share=share) if event.targets)
+    shared: dict[tuple[str, str], list[Event]] = {}
+    for event in wide:
+        for target in event.targets:
+            shared.setdefault((target, event.vantage), []).append(event)
+    return [_sharing(one, shared.get((one.target, one.vantage), ())) for one in every], wide
+
+
+def _sharing(one: Series, shared: Iterable[Event]) -> Series:
+    many = tuple(shared)
+    alone = tuple(event for event in one.events if not any(holds(wide, event) for wide in many))
+    return msgspec.structs.replace(one, events=alone, shared=many) if many else one
 
 
 # Time and uid; then what is left, so that the order of the file does not matter.

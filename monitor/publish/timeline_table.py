@@ -20,6 +20,7 @@ from .timeline import Series
 
 EVENT = (
     "target", "vantage", "kind", "after", "before", "detected_at", "technique", "confidence", "measurements", "witness",
+    "targets", "among",
 )  # fmt: skip
 STATE = (
     "target", "vantage", "state", "confirmed", "technique", "since_after", "since_before", "first_measurement",
@@ -34,9 +35,15 @@ def as_json(documents: Iterable[dict[str, Any]]) -> Iterator[str]:
 
 
 def events_csv(events: Iterable[Event]) -> Iterator[str]:
-    """A header and one line an event; the witnesses are separated by spaces."""
-    documents = ({**document, "witness": " ".join(document["witness"])} for document in map(event_document, events))
-    return _csv(EVENT, documents)
+    """A header and one line an event; the witnesses are separated by spaces, the targets of one of many a JSON list."""
+    return _csv(EVENT, map(_event_cells, events))
+
+
+def _event_cells(event: Event) -> dict[str, Any]:
+    document = {**event_document(event), "witness": " ".join(event.witness), "targets": "", "among": ""}
+    if event.targets:  # names of phrases hold spaces
+        document |= {"targets": msgspec.json.encode(event.targets).decode(), "among": event.among}
+    return document
 
 
 def states_csv(found: Iterable[Series]) -> Iterator[str]:

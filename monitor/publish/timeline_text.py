@@ -5,6 +5,7 @@ from datetime import datetime
 from itertools import groupby
 
 from monitor.judge.detect import CONFIRM, Event, Point
+from monitor.judge.wide import scope_words
 
 from .account import COLUMNS
 from .text import moment, pad, printable, wrap
@@ -17,13 +18,24 @@ _LEGEND = (
     " A is the last one of the old state, B the first one of the new. Measurements that found the site down, or"
     " could not tell, are no evidence: they neither confirm nor interrupt."
 )
+_NAMED = 20  # targets of one event
 _EVENTS = {"technique_changed": "technique changed"}
 
 
-def text(found: Iterable[Series], *, simulated: bool, events: bool = True) -> Iterator[str]:
-    """Lines with their ends. `events` False: the states alone. Series must come target by target."""
+def text(
+    found: Iterable[Series], *, simulated: bool, wide: Iterable[Event] = (), events: bool = True
+) -> Iterator[str]:
+    """Lines with their ends. `events` False: the states alone. Series must come target by target.
+
+    `wide`: events of many targets, in order; they come first.
+    """
     if simulated:
         yield f"{SIMULATED}\n\n"
+    for (scope, vantage), many in groupby(wide, key=lambda one: (one.target, one.vantage)):
+        yield f"{scope}\n  at {printable(vantage, 64)}\n"
+        for event in many:
+            yield from (f"{line.rstrip()}\n" for line in _event(event))
+        yield "\n"
     empty = True
     for target, group in groupby(found, key=lambda one: one.target):
         empty = False
@@ -45,6 +57,9 @@ def _series(found: Series, *, events: bool) -> Iterator[str]:
         yield from _field("contrary", f"{_seen(point)} at {moment(point.time)}; a change needs {CONFIRM} in a row")
     for event in found.events if events else ():
         yield from _event(event)
+    for event in found.shared if events else ():
+        told = f"{_kind(event)} in {_interval(event.after, event.before)}, told above under {event.target}"
+        yield from _field("shared", f"{scope_words(event)}: {told}")
 
 
 def _state(found: Series) -> str:
@@ -74,13 +89,22 @@ def _outcomes(found: Series) -> str:
 
 
 def _event(event: Event) -> Iterator[str]:
-    kind = _EVENTS.get(event.kind, event.kind)
-    yield from _field("event", f"{kind} in {_interval(event.after, event.before)}")
+    many = f": {scope_words(event)} at once" if event.targets else ""
+    yield from _field("event", f"{_kind(event)} in {_interval(event.after, event.before)}{many}")
     technique = f"{printable(event.technique, 60)}; " if event.technique else ""
-    known = f"known {moment(event.detected_at)} by {event.measurements} measurements in a row"
+    row = "" if event.targets else " in a row"
+    known = f"known {moment(event.detected_at)} by {event.measurements} measurements{row}"
     yield from _field("", f"{technique}{known}; confidence {event.confidence:g}")
+    for number, name in enumerate(event.targets[:_NAMED]):
+        yield from _field("" if number else "targets", printable(name))
+    if len(event.targets) > _NAMED:
+        yield from _field("", f"and {len(event.targets) - _NAMED} more, which JSON and CSV name")
     for number, uid in enumerate(event.witness):
         yield from _field("" if number else "witness", printable(uid, 90))
+
+
+def _kind(event: Event) -> str:
+    return _EVENTS.get(event.kind, event.kind)
 
 
 def _interval(after: datetime | None, before: datetime) -> str:

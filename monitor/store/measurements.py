@@ -1,7 +1,7 @@
 """Measurements: saved with all that belongs to them, loaded, listed."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -12,6 +12,7 @@ from monitor.judge.verdict import Verdict
 from probes.measurement import Measurement
 
 from . import contents, records, series, verdicts
+from .records import RecordError
 from .selection import Selection, moment
 
 _ROW = (
@@ -54,6 +55,38 @@ def save(
     contents.keep(connection, measurement)
     verdicts.first(connection, measurement.uid, verdict)
     return series.advance(connection, measurement, verdict, defer=defer)
+
+
+def save_many(
+    connection: sqlite3.Connection, pairs: Sequence[tuple[Measurement, Verdict]]
+) -> list[list[Event] | RecordError | None]:
+    """Keep several, oldest first, in one transaction: for each its new events; None where its uid was known; what was
+    wrong with it. A series in which some came late is computed again once, after all; its new events are the last's.
+    """
+    found: list[list[Event] | RecordError | None] = [None] * len(pairs)
+    last: dict[tuple[str, str], int] = {}
+    for number in sorted(range(len(pairs)), key=lambda n: pairs[n][0].time):
+        measurement, verdict = pairs[number]
+        if connection.execute("SELECT 1 FROM measurement WHERE uid = ?", [measurement.uid]).fetchone():
+            continue
+        connection.execute("SAVEPOINT one")
+        try:
+            found[number] = save(connection, measurement, verdict, defer=True)
+            last[measurement.target, measurement.vantage.name] = number
+        except RecordError as error:
+            connection.execute("ROLLBACK TO one")
+            found[number] = error
+        connection.execute("RELEASE one")
+    for (target, vantage), number in last.items():
+        events = found[number]
+        if isinstance(events, list) and series.is_stale(connection, target, vantage):
+            found[number] = [*events, *series.rebuild(connection, target, vantage)]
+    return found
+
+
+def known(connection: sqlite3.Connection, uids: Iterable[str]) -> set[str]:
+    """Those of the uids that are stored."""
+    return {u for u in uids if connection.execute("SELECT 1 FROM measurement WHERE uid = ?", [u]).fetchone()}
 
 
 def judge_again(connection: sqlite3.Connection, uid: str, verdict: Verdict) -> None:

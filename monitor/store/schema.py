@@ -62,11 +62,35 @@ def stale(db: Database) -> None:
     db.execute("CREATE INDEX series_stale ON series (target, vantage) WHERE stale")
 
 
+def agents(db: Database) -> None:
+    """Tokens (their hashes) and contacts of agents, and what the control said when they measured."""
+    token = {"sha256": str, "vantage": str, "created": float, "revoked": float}
+    db.create_table("agent_token", token, pk="sha256").create_index(["vantage"])
+    contact = {"vantage": str, "at": float, "skew": float, "spooled": int, "version": str}
+    db.create_table("agent", contact, pk="vantage")
+    control = {"url": str, "at": float, "replies": bytes}
+    db.create_table("control_reply", control, pk=("url", "at")).create_index(["at"])
+
+
+def egress(db: Database) -> None:
+    """The network in which each vantage's way out ends, as it was confirmed; never its address."""
+    known = {"vantage": str, "country": str, "asn": int, "name": str, "confirmed_at": float}
+    db.create_table("egress", known, pk="vantage")
+
+
+def began(db: Database) -> None:
+    """A series' state says with what its evidence began: old ones do not."""
+    db.execute("UPDATE series SET stale = 1")
+
+
 MIGRATIONS: tuple[tuple[str, Callable[[Database], None]], ...] = (
     ("0001_measurements", measurements),
     ("0002_series", series),
     ("0003_rounds", rounds),
     ("0004_stale", stale),
+    ("0005_agents", agents),
+    ("0006_egress", egress),
+    ("0007_began", began),
 )
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from monitor.judge import detect
+from monitor.judge import detect, wide
 from monitor.judge.detect import Event, Point, State
 from monitor.judge.verdict import Verdict
 from probes.measurement import Measurement
@@ -48,6 +48,11 @@ def advance(connection: sqlite3.Connection, measurement: Measurement, verdict: V
 def mark_stale(connection: sqlite3.Connection, target: str, vantage: str) -> None:
     """State and events no longer follow from the measurements."""
     connection.execute("UPDATE series SET stale = 1 WHERE target = ? AND vantage = ?", [target, vantage])
+
+
+def is_stale(connection: sqlite3.Connection, target: str, vantage: str) -> bool:
+    """Whether one series must be computed again."""
+    return _found(connection, target, vantage)[1]
 
 
 def stale(connection: sqlite3.Connection) -> list[tuple[str, str]]:
@@ -138,6 +143,36 @@ def events(connection: sqlite3.Connection, selection: Selection, *, limit: int) 
         [*values, limit],
     )
     return [_event(*row) for row in rows][::-1]
+
+
+def changes(connection: sqlite3.Connection, selection: Selection, *, share: int, limit: int) -> list[Event]:
+    """The same, with one event where most targets of a vantage changed at once (see `judge.wide`); `share`: percent.
+
+    All evidence of a vantage counts. One of several targets belongs to a selection that names one of them.
+    """
+    where, values = msgspec.structs.replace(selection, since=None, until=None).where("detected_at")
+    found: list[Event] = []
+    for (vantage,) in connection.execute(f"SELECT DISTINCT vantage FROM event WHERE {where}", values).fetchall():
+        singles = events(connection, Selection(vantage=vantage), limit=-1)
+        spans = _spans(connection, vantage) if len(singles) >= wide.FEWEST else ()
+        found += (event for event in wide.fold(singles, spans, share=share) if _is_in(event, selection))
+    found.sort(key=lambda event: event.detected_at)
+    return found if limit < 0 else found[max(0, len(found) - limit) :]
+
+
+def _spans(connection: sqlite3.Connection, vantage: str) -> Iterator[wide.Span]:
+    for target, state in connection.execute("SELECT target, state FROM series WHERE vantage = ?", [vantage]):
+        span = wide.span_of(target, _STATE.decode(state))
+        if span is not None:
+            yield span
+
+
+def _is_in(event: Event, selection: Selection) -> bool:
+    return (
+        (selection.target is None or selection.target == event.target or selection.target in event.targets)
+        and (selection.since is None or event.detected_at >= selection.since)
+        and (selection.until is None or event.detected_at < selection.until)
+    )
 
 
 def _add(connection: sqlite3.Connection, event: Event) -> None:

@@ -1,21 +1,25 @@
 """The store: what is saved is on the disk when `save` returns, and is read while the next is written."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Self
 
+from blocklists.network import Network
 from monitor.judge.detect import Event, Point, State
 from monitor.judge.verdict import STOPPED, Verdict
 from probes.measurement import Measurement
 
-from . import daily, database, measurements, rounds, series, verdicts
+from . import agents, controls, daily, database, egress, measurements, rounds, series, vantages, verdicts
+from .agents import Contact, Token
+from .controls import KeptControl, Span
 from .database import Lock
 from .error import StoreError
 from .measurements import Row
 from .readers import Readers
+from .records import RecordError
 from .rounds import Residuals
 from .selection import Selection
 from .writer import T, Work, Writer
@@ -104,10 +108,18 @@ class Store:
         Raises StoreError where a simulated measurement meets a real store or the reverse, RecordError where
         a body or certificate is not what its hash says.
         """
-        if measurement.vantage.simulated != self.simulated:
-            made, kept = ("simulated", "real") if measurement.vantage.simulated else ("real", "simulated")
-            raise StoreError(f"{self.path}: a {made} measurement among {kept} ones: {measurement.uid}")
+        self._check_kind(measurement)
         return await self.call(lambda db: measurements.save(db, measurement, verdict, defer=defer))
+
+    async def save_many(
+        self, pairs: Sequence[tuple[Measurement, Verdict]]
+    ) -> list[list[Event] | RecordError | None]:
+        """Keep several in one transaction: for each the events that it confirms, as `save` does; None: its uid was
+        known; the RecordError of one that contradicts itself, which is left out. Raises StoreError as `save` does.
+        """
+        for measurement, _verdict in pairs:
+            self._check_kind(measurement)
+        return await self.call(lambda db: measurements.save_many(db, pairs))
 
     async def add_verdict(self, uid: str, verdict: Verdict) -> None:
         """Keep what other rules conclude from a stored measurement. Raises StoreError where there is none.
@@ -138,7 +150,53 @@ class Store:
         """Note that the round which began at `started` is complete."""
         await self.call(lambda db: rounds.finish(db, vantage, list_name, started=started, finished=finished))
 
+    async def enrol(self, vantage: str, sha256: str, now: datetime) -> bool:
+        """Keep the hash of an agent's new token; the one before it is revoked. True where there was one."""
+        return await self.call(lambda db: agents.enrol(db, vantage, sha256=sha256, now=now))
+
+    async def revoke(self, vantage: str, now: datetime) -> bool:
+        """Revoke an agent's token. False where it has no good one."""
+        return await self.call(lambda db: agents.revoke(db, vantage, now=now))
+
+    async def heard(self, contact: Contact) -> None:
+        """Note that an agent was heard of."""
+        await self.call(lambda db: agents.heard(db, contact))
+
+    async def keep_control(self, url: str, kept: KeptControl) -> None:
+        """Keep what the control said of a URL; what is 30 days older is forgotten."""
+        await self.call(lambda db: controls.keep(db, url, kept))
+
+    async def confirm_egress(self, vantage: str, network: Network, now: datetime) -> None:
+        """Keep the network in which a vantage's way out ends from now on, in the place of the one before."""
+        await self.call(lambda db: egress.confirm(db, vantage, network, now=now))
+
     # Reading
+
+    async def egresses(self) -> Mapping[str, Network]:
+        """Vantage → the network in which its way out ends, as it was confirmed."""
+        return await self._readers.call(egress.confirmed)
+
+    async def tokens(self) -> list[Token]:
+        """Every token that was ever given to an agent, as its hash."""
+        return await self._readers.call(agents.tokens)
+
+    async def contacts(self) -> list[Contact]:
+        """When each agent was last heard of."""
+        return await self._readers.call(agents.contacts)
+
+    async def known(self, uids: Sequence[str]) -> set[str]:
+        """Those of the uids that are stored."""
+        return await self._readers.call(lambda db: measurements.known(db, uids))
+
+    async def controls_around(
+        self, spans: Sequence[Span], within: float
+    ) -> list[tuple[KeptControl | None, KeptControl | None]]:
+        """What the control said just before and just after each span, at most `within` seconds away."""
+        return await self._readers.call(lambda db: controls.around(db, spans, within=within))
+
+    async def controls_since(self, since: datetime) -> dict[str, datetime]:
+        """URL → when the control was last asked about it for agents, at that time or later."""
+        return await self._readers.call(lambda db: controls.newest(db, since))
 
     async def residuals(self, egress: str, now: datetime) -> Residuals:
         """(address, port) → (until, uid), as far as it lasts beyond `now`."""
@@ -193,6 +251,20 @@ class Store:
         selection = Selection(target=target, vantage=vantage, since=since, until=until)
         return await self._readers.call(lambda db: series.events(db, selection, limit=limit))
 
+    async def changes(
+        self,
+        *,
+        share: int,
+        target: str | None = None,
+        vantage: str | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        limit: int = -1,
+    ) -> list[Event]:
+        """The same, with one event in place of those of most targets of a vantage, where `share` percent changed."""
+        selection = Selection(target=target, vantage=vantage, since=since, until=until)
+        return await self._readers.call(lambda db: series.changes(db, selection, share=share, limit=limit))
+
     async def target_series(self, target: str) -> list[daily.Series]:
         """Every vantage at which a target was ever measured, by name."""
         return await self._readers.call(lambda db: daily.series_of(db, target))
@@ -208,6 +280,19 @@ class Store:
         return await self._readers.call(
             lambda db: daily.counts(db, target, since=since, until=until, step=step, vantages=vantages)
         )
+
+    async def newest_of_vantages(self, names: Sequence[str]) -> dict[str, Measurement]:
+        """The newest measurement of each of these vantages, without bodies and certificates."""
+        return await self._readers.call(lambda db: vantages.newest(db, names))
+
+    async def vantage_counts(self, since: datetime) -> dict[str, dict[str, int]]:
+        """Vantage → outcome → measurements, from the beginning of the (UTC) day of `since`."""
+        return await self._readers.call(lambda db: vantages.counts(db, since))
+
+    async def insufficient_since(self, vantage: str) -> tuple[datetime, bool] | None:
+        """Since when a vantage's measurements are all `insufficient`, and whether one before was not; None: they are
+        not."""
+        return await self._readers.call(lambda db: vantages.insufficient_since(db, vantage))
 
     async def counts(self) -> dict[str, int]:
         """Measurements by outcome."""
@@ -229,6 +314,11 @@ class Store:
         """(target, vantage, point) of the selected measurements, series by series, in order of time and uid."""
         with database.reader(self.path) as connection:
             yield from series.points(connection, selection or Selection())
+
+    def _check_kind(self, measurement: Measurement) -> None:
+        if measurement.vantage.simulated != self.simulated:
+            made, kept = ("simulated", "real") if measurement.vantage.simulated else ("real", "simulated")
+            raise StoreError(f"{self.path}: a {made} measurement among {kept} ones: {measurement.uid}")
 
     def _close(self) -> None:
         self._readers.close()

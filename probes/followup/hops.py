@@ -60,6 +60,11 @@ class ShortNetwork:
         """See `Network.getaddrinfo`."""
         return await self._network.getaddrinfo(name)
 
+    @property
+    def blind(self) -> frozenset[str]:
+        """See `Network.blind`."""
+        return self._network.blind
+
     def nameservers(self) -> Sequence[tuple[str, int]]:
         """See `Network.nameservers`."""
         return self._network.nameservers()

@@ -59,6 +59,8 @@ class LoopbackNetwork:
     async def getaddrinfo(self, name: str) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, name)
 
+    blind: frozenset[str] = frozenset()
+
     def nameservers(self) -> Sequence[tuple[str, int]]:
         return list(self.udp)
 

@@ -61,7 +61,7 @@ def refused(capsys: pytest.CaptureFixture[str], *arguments: str) -> list[str]:
         ("[[vantage]]\nkind = 'direct'", ["vantage[1].name", "is needed"]),
         ("[[vantage]]\nname = 'a'\n[[vantage]]\nname = 'a'", ["vantage", "'a'", "twice"]),
         ("[[vantage]]\nname = 'a'\nkind = 'pigeon'", ["vantage[1].kind", "must be one of"]),
-        ("[[vantage]]\nname = 'a'\nkind = 'socks5'", ["vantage[1].kind", "not supported"]),
+        ("[[vantage]]\nname = 'a'\nkind = 'socks5'", ["vantage[1].proxy", "needs socks5://HOST:PORT"]),
         ("[[vantage]]\nname = 'a'\ncountry = 'China'", ["vantage[1].country", "two capital letters"]),
         ("[[vantage]]\nname = 'a'\nresolvers = ['tcp://1.1.1.1']", ["vantage[1].resolvers", "no resolver"]),
         ("[[vantage]]\nname = 'a'\nsource = 'eth0'", ["vantage[1].source", "no IP address"]),

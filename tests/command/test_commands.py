@@ -114,7 +114,9 @@ def test_check_tries_controls_and_vantages(isolated: list[str], tmp_path: Path) 
     done = _run([*isolated, "check"], tmp_path)
     assert done.returncode == 0, done.stderr
     assert "no fault; 13 targets, 1 vantages" in done.stdout
-    assert "vantage local: offline, 0 of 4 control names open" in done.stdout
+    assert "vantage local: quarantined, its results are insufficient, 0 of 4 control names open" in done.stdout
+    assert "  quarantine: every control name failed: it is offline (offline)\n" in done.stdout
+    assert "  notice: where its way out ends is not known: a moved one would not be noticed (egress_unknown)\n" in done.stdout
     assert "control https://1.th.ooni.org/: fails for 3 of 3 control names" in done.stdout
 
 

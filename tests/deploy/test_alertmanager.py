@@ -117,6 +117,22 @@ def test_a_dark_vantage_holds_back_the_alerts_about_its_targets(manager: str, re
 
 
 @pytest.mark.timeout(60)
+def test_every_alert_that_doubts_a_vantage_holds_back_what_it_says(manager: str, receiver: Receiver) -> None:
+    doubts = ("VantageQuarantined", "VantageMoved", "VantageDown", "AgentSilent")
+    post(manager, [
+        *(alert(name, "ticket", name) for name in doubts), *(alert("TargetBlocked", "page", name, "t") for name in doubts),
+        alert("TargetBlocked", "page", "de", "t"),
+    ])  # fmt: skip
+    expected = {
+        *(("/ticket", "firing", name, name, "") for name in doubts),
+        ("/page", "firing", "TargetBlocked", "de", "t"),
+    }
+    until(lambda: expected <= receiver.got, seconds=20)
+    time.sleep(3)
+    assert receiver.got == expected
+
+
+@pytest.mark.timeout(60)
 def test_a_flapping_target_is_told_once_and_no_news_is_resolved(manager: str, receiver: Receiver) -> None:
     steady = alert("TargetBlocked", "page", "ir", "t2")
     post(manager, [

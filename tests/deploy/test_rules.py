@@ -1,5 +1,6 @@
 """Rules and configurations, checked by the programs that will read them."""
 
+import re
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import yaml  # type: ignore[import-untyped]
 
 from monitor.config import KEYS
+from monitor.judge.vantage import QUARANTINE, SITUATIONS
 from tests.publish.tools import tool
 
 from .boards import DEPLOY
@@ -51,6 +53,14 @@ def test_a_broken_rule_would_be_noticed(tmp_path: Path) -> None:
             [tool("promtool"), "test", "rules", tmp_path / "wallwatch.test.yml"], capture_output=True, check=False
         )
         assert done.returncode != 0
+
+
+def test_what_quarantines_is_what_the_judge_says() -> None:
+    text = (PROMETHEUS / "wallwatch.rules.yml").read_text()
+    named = {word for found in re.findall(r'situation=~\\"([a-z_|]+)\\"', text) for word in found.split("|")}
+    assert named == {row.id for row in SITUATIONS if row.effect == QUARANTINE}
+    page = (DEPLOY.parent / "docs" / "metrics.md").read_text()
+    assert all(f"`{word}`" in page for word in named)
 
 
 def test_alerts_have_a_severity_that_alertmanager_routes() -> None:

@@ -17,6 +17,7 @@ from probes.tls import TLSHandshake
 
 from . import build as b
 from .build import contact, control, control_page, dns, endpoint, http_control, measure, repeated, twice
+from .outside import STRANGERS, measured, resolver
 from .test_throttling import CRAWL, FAST, LINE, alone, four
 from .test_throttling import control as throttled_control
 
@@ -49,6 +50,12 @@ def _stranger(**how: Any) -> list[Any]:
     for attempt in range(4):
         parts += [dns(b.STRANGER, attempt=attempt), *contact(b.STRANGER, attempt=attempt, **how)]
     return parts
+
+
+def _invented(**how: Any) -> Measurement:
+    """The own resolver gives somebody's address, the one that it gives for names that do not exist too."""
+    how = {"test": SelfTest(wildcard=(b.STRANGER,)), **how}
+    return measure(_stranger(certificate=b.WRONG_NAME), **how)
 
 
 def _different(**page: Any) -> Measurement:
@@ -151,6 +158,14 @@ PAIRS: dict[str, Pair] = {
         fires=measure(dns("198.18.0.7"), contact("198.18.0.7")), outcome="insufficient", cause="not_measurable",
         misses=measure(*CALM, dns("198.18.0.7", resolver="udp://8.8.8.8:53")), otherwise="ok",
     ),
+    "vantage.moved_egress": Pair(
+        fires=_tested(egress_country="DE", egress_asn=4134), outcome="insufficient", cause="not_measurable",
+        misses=_tested(egress_country="CN", egress_asn=4134, egress_name="another name"), otherwise="ok",
+    ),
+    "vantage.wildcard_answer": Pair(
+        fires=_invented(), outcome="insufficient", cause="not_measurable",
+        misses=_invented(test=SelfTest(wildcard=("203.0.113.8",))), otherwise="likely_blocked",
+    ),
     "dns.two_answers": Pair(
         fires=measure(dns(b.STRANGER, b.SITE), contact(b.STRANGER, tcp="generic_timeout_error")),
         outcome="blocked", technique="dns.injection.other",
@@ -185,6 +200,15 @@ PAIRS: dict[str, Pair] = {
         technique="dns.injection.other",
         misses=measure(*CALM, experiments=(b.asked({b.NAME: (b.SITE,), b.OTHER_NAME: ("151.101.1.7",)}),)),
         otherwise="ok",
+    ),
+    "dns.outside_two_answers": Pair(
+        fires=measured(resolver(1, (b.STRANGER, b.SITE)), STRANGERS), outcome="blocked",
+        technique="dns.injection.other",
+        misses=measured(resolver(1, ((b.STRANGER, b.SITE), b.SITE)), STRANGERS), otherwise="ok",
+    ),
+    "dns.outside_block_address": Pair(
+        fires=measured(resolver(1, (b.BLOCK_ADDRESS,))), outcome="blocked", technique="dns.injection.blockpage",
+        misses=measured(resolver(1, (b.FOREIGN_BLOCK_ADDRESS,))), otherwise="insufficient",
     ),
     "tls.fails_only_with_the_name": Pair(
         fires=_tried(b.pairs("sni", ALL), tls=b.RESET), outcome="blocked", technique="tls.reset.sni",
@@ -312,6 +336,11 @@ PAIRS: dict[str, Pair] = {
         misses=measure(_stranger(certificate=b.WRONG_NAME), asns=((b.STRANGER, 15133), (b.SITE, 15133))),
         otherwise="insufficient",
     ),
+    "dns.outside_differs": Pair(
+        fires=measured(*(resolver(n, *[(3,)] * 4) for n in (1, 2)), resolver(3, (b.SITE,))),
+        outcome="likely_blocked", technique="dns.nxdomain",
+        misses=measured(resolver(1, *[(3,)] * 4), *(resolver(n, (b.SITE,)) for n in (2, 3))), otherwise="insufficient",
+    ),
     "contact.fails_only_here": Pair(
         fires=measure(repeated(4, tls=b.RESET)), outcome="likely_blocked", technique="tls.reset",
         misses=measure(repeated(4, tls=b.RESET), replies=ONLY_RESOLVED), otherwise="insufficient",
@@ -344,6 +373,10 @@ PAIRS: dict[str, Pair] = {
         fires=_phrase(b.pairs("phrase", NONE, step=b.request)), outcome="ok",
         misses=_phrase(b.pairs("phrase", (None, b.RESET, None), step=b.request)), otherwise="insufficient",
     ),
+    "ok.nothing_from_outside": Pair(
+        fires=measured(resolver(1, (b.SITE,))), outcome="ok",
+        misses=measured(resolver(1, (b.STRANGER,))), otherwise="insufficient",
+    ),
     "insufficient.residual": Pair(
         fires=measure(dns((b.SITE, b.SECOND)), contact(tcp=NOT_TRIED_RESIDUAL), contact(b.SECOND, tcp=NOT_TRIED_RESIDUAL)),
         outcome="insufficient", cause="residual",
@@ -367,6 +400,10 @@ PAIRS: dict[str, Pair] = {
         outcome="insufficient", cause="control_failed",
         misses=measure(dns(b.SITE), contact(tls=b.RESET), replies=(b.FAILED[0], control(source=b.OTHER_HELPER))),
         otherwise="insufficient",
+    ),
+    "insufficient.from_outside": Pair(
+        fires=measured(resolver(1, *[(3,)] * 4)), outcome="insufficient", cause="ambiguous",
+        misses=measured(resolver(1, (b.SITE,))), otherwise="ok",
     ),
     "insufficient.ambiguous": Pair(
         fires=measure(repeated(2, tls=b.RESET)), outcome="insufficient", cause="ambiguous",

@@ -42,6 +42,7 @@ class Lab:
         self._lock = threading.Lock()
         self.link: Told
         self.servers: Told
+        self.authority: TestAuthority
 
     def __enter__(self) -> Self:
         subprocess.run(["mount", "-t", "tmpfs", "-o", "mode=755", "lab", str(_MOUNTED)], check=True)
@@ -89,7 +90,7 @@ class Lab:
         """Certificates, and the configuration of every server."""
         pki = self.folder / "pki"
         pki.mkdir()
-        authority = TestAuthority(pki)
+        self.authority = authority = TestAuthority(pki)
         shutil.copy(authority.root, self.root)
         own = {s.name: str(web.certificate(s, authority)) for s in sites.SITES if s.by != "nginx" or s.h3}
         own["dns.example"] = str(authority.issue("dns.example", plan.ENCRYPTED))
@@ -103,7 +104,7 @@ class Lab:
             (self.folder / f"helper-{name}.toml").write_text(
                 f'[probe]\nca_file = "root.pem"\n[helper]\nlisten = "0.0.0.0:{plan.HELPER_PORT}"\n'
                 f'public = "{house.address}"\nsilent = "{plan.SILENT}"\n'
-                'neutral = ["0.0.0.0:443", "0.0.0.0:80", "0.0.0.0:20000-20015"]\n'
+                'neutral = ["0.0.0.0:443", "0.0.0.0:80", "0.0.0.0:20000-20015"]\nsink = ["0.0.0.0:20100-20119"]\n'
             )
 
     def _start(self, namespace: str, *command: str) -> None:

@@ -16,6 +16,7 @@ import msgspec
 
 from monitor.engine import Setup
 
+from . import fleet  # noqa: F401 - registers its look
 from .lab import Lab
 from .looks import take
 from .scenario import Played, Scenario, base, play

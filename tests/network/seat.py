@@ -2,7 +2,8 @@
 
 import subprocess
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Self, TypeVar
 
@@ -19,27 +20,41 @@ class Seat:
     def __init__(self, folder: Path, link: Told, servers: Told, number: int, how: Client) -> None:
         self.how = how
         self._folder, self._link, self._servers = folder, link, servers
-        self.name = f"c{number}"
+        self._number, self.name = number, f"c{number}"
         self.address, self.six = plan.client_addresses(number)
         self._resolv_conf: Path | None = None
 
     def __enter__(self) -> Self:
-        gate = plan.LEAVES[0]
         namespaces.make(self.name)
-        namespaces.join("r1", self.name)
+        self._attach(self.name, "r1")
+        return self
+
+    @contextmanager
+    def beside(self, other: "Seat", interface: str) -> Iterator[None]:
+        """One more way out of another seat's namespace, with this one's addresses and censor: a tunnel, as it were."""
+        self._attach(other.name, interface, metric=100 + self._number)
+        try:
+            yield
+        finally:
+            self._link.tell(do="forget", client=[self.address, self.six])
+
+    def _attach(self, namespace: str, device: str, *, metric: int = 0) -> None:
+        """Join a namespace to the first router; its interface has the address of this client."""
+        gate, last = plan.LEAVES[0], f" metric {metric}" if metric else ""
         namespaces.run("r1", [
+            f"link add {self.name} type veth peer name {device} netns {namespace}", f"link set {self.name} up",
             f"addr add {gate}/32 dev {self.name}", f"route add {self.address}/32 dev {self.name}",
             f"-6 addr add fe80::1/64 dev {self.name} nodad", f"-6 route add {self.six}/128 dev {self.name}",
         ])  # fmt: skip
-        namespaces.run(self.name, [
-            f"addr add {self.address}/32 dev r1", f"-6 addr add {self.six}/128 dev r1 nodad",
-            f"route add {gate}/32 dev r1", f"route add default via {gate} dev r1 src {self.address}",
-            f"-6 route add default via fe80::1 dev r1 src {self.six}",
+        namespaces.run(namespace, [
+            f"link set {device} up", f"addr add {self.address}/32 dev {device}",
+            f"-6 addr add {self.six}/128 dev {device} nodad", f"route add {gate}/32 dev {device}{last}",
+            f"route add default via {gate} dev {device} src {self.address}{last}",
+            f"-6 route add default via fe80::1 dev {device} src {self.six}{last}",
         ])  # fmt: skip
         self._link.tell(do="watch", client=[self.address, self.six], how=self.how)
         diverted = [r for r in self.how.rules if r.does == "divert"]
         self._servers.tell(client=[self.address, f"::ffff:{self.address}", self.six], rules=diverted)
-        return self
 
     def __exit__(self, *_exception: object) -> None:
         self._link.tell(do="forget", client=[self.address, self.six])

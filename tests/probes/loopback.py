@@ -52,6 +52,8 @@ class MappedNetwork:
             raise self.error
         return self.hosts[name]
 
+    blind: frozenset[str] = frozenset()
+
     def nameservers(self) -> Sequence[tuple[str, int]]:
         return self.servers
 

@@ -14,6 +14,7 @@ from blocklists import Target
 from monitor.judge.verdict import Verdict
 from monitor.publish import server
 from monitor.publish.metrics import Metrics
+from monitor.publish.vantages import Watch
 from monitor.store import Store
 from probes.measurement import Measurement, VantageFacts
 
@@ -47,7 +48,13 @@ class Served:
 
 @asynccontextmanager
 async def serving(
-    folder: Path, pairs: list[Pair], *, simulated: bool = False, targets: tuple[Target, ...] = TARGETS
+    folder: Path,
+    pairs: list[Pair],
+    *,
+    simulated: bool = False,
+    targets: tuple[Target, ...] = TARGETS,
+    vantages: tuple[VantageFacts, ...] = VANTAGES,
+    watch: Callable[[], Watch] | None = None,
 ) -> AsyncIterator[Served]:
     """Serve a store that holds these measurements."""
     async with Store.open(folder / "x.db", simulated=simulated) as store, aiohttp.ClientSession() as client:
@@ -58,8 +65,8 @@ async def serving(
             kept = _simulated(measurement) if simulated else measurement
             metrics.observe(kept, verdict, await store.save(kept, verdict))
         application = server.app(
-            store, metrics, targets=targets, vantages=VANTAGES, simulated=simulated,
-            ready=lambda: served.reason, now=lambda: sample.NOW,
+            store, metrics, targets=targets, vantages=vantages, simulated=simulated,
+            ready=lambda: served.reason, now=lambda: sample.NOW, watch=watch,
         )  # fmt: skip
         runner = web.AppRunner(application, access_log=None)
         await runner.setup()

@@ -8,7 +8,7 @@ import pytest
 from monitor.publish.account import account
 from monitor.publish.evidence import MOST, left_out, parts
 from monitor.publish.text import width
-from probes.measurement import Measurement, VantageFacts
+from probes.measurement import Measurement, SelfTest, VantageFacts
 from probes.tcp import TCPConnect
 
 from . import sample, tried
@@ -61,6 +61,26 @@ def test_a_simulated_one_says_so_first() -> None:
     measurement, verdict = sample.calm(vantage=VantageFacts(name="demo", simulated=True))
     assert account(measurement, verdict).splitlines()[0].startswith("*** SIMULATED")
     assert "SIMULATED" not in account(*sample.calm())
+
+
+def test_what_was_not_measured_is_said_once() -> None:
+    facts = VantageFacts(name="far", kind="socks5", country="IR", blind=("quic", "udp"))
+    text = " ".join(account(*sample.calm(vantage=facts)).split())
+    assert text.count("Not measured from here: DNS over UDP, QUIC.") == 1 == text.lower().count("not measured")
+    remote = VantageFacts(name="far", kind="remote", country="IR", direction="outside-in", method="injection")
+    assert "far (remote, IR, outside-in, injection)" in account(*sample.calm(vantage=remote))
+
+
+def test_the_self_test_tells_where_the_way_out_ends() -> None:
+    made, verdict = sample.calm()
+    test = SelfTest(wildcard=("203.0.113.9",), known_blocked_open=("https://x.example/",), egress_country="CN",
+                    egress_asn=4134, egress_name="CHINANET")  # fmt: skip
+    text = account(msgspec.structs.replace(made, self_tests=(test,)), verdict)
+    for shown in (
+        "way out: CN AS4134 CHINANET", "✗ a name that does not exist is answered: 203.0.113.9",
+        "✗ known to be blocked there, and open: https://x.example/",
+    ):  # fmt: skip
+        assert shown in text, shown
 
 
 def test_an_empty_one_without_control() -> None:

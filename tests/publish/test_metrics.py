@@ -36,6 +36,10 @@ CONTRACT = {
     "wallwatch_phase_seconds": ("histogram", ("vantage", "phase")),
     "wallwatch_vantage_up": ("gauge", ("vantage",)),
     "wallwatch_vantage_last_contact_timestamp_seconds": ("gauge", ("vantage",)),
+    "wallwatch_vantage_situation": ("gauge", ("vantage", "situation")),
+    "wallwatch_vantage_clock_skew_seconds": ("gauge", ("vantage",)),
+    "wallwatch_vantage_not_measured": ("gauge", ("vantage", "capability")),
+    "wallwatch_vantage_last_self_test_timestamp_seconds": ("gauge", ("vantage",)),
     "wallwatch_events": ("counter", ("vantage", "kind")),
     "wallwatch_control_failures": ("counter", ("helper",)),
     "wallwatch_jobs_missed": ("counter", ("vantage",)),
@@ -45,6 +49,7 @@ CONTRACT = {
     "wallwatch_store_write_seconds": ("gauge", ()),
     "wallwatch_store_failing": ("gauge", ()),
     "wallwatch_spool_measurements": ("gauge", ()),
+    "wallwatch_spool_dropped_measurements": ("gauge", ()),
     "wallwatch_config_last_reload_successful": ("gauge", ()),
 }
 OPENMETRICS = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
@@ -63,6 +68,7 @@ def full() -> Metrics:
     """Everything happened once."""
     metrics = Metrics(version="1.2.3")
     metrics.set_targets([(TARGET, "example.com", "NEWS")])
+    metrics.set_vantages([VantageFacts(name="home", country="CN", blind=("quic",))])
     metrics.set_vantage("home", "direct", "CN", 4134, "CHINANET")
     metrics.observe(*sample.resets(), [event()])
     metrics.vantage_up("home", True)
@@ -105,6 +111,7 @@ def test_every_metric_of_the_contract_is_there_with_its_type_and_labels(accept: 
     extra = set(found) - set(CONTRACT)
     assert extra == {
         "wallwatch_simulated", "wallwatch_targets_left_out", "wallwatch_config_last_reload_success_timestamp_seconds",
+        "wallwatch_agent_refusals", "wallwatch_agent_clock_skew_seconds", "wallwatch_agent_spooled_measurements",
     }  # fmt: skip
 
 

@@ -32,6 +32,7 @@ def test_it_has_the_contracts_shape_on_one_line() -> None:
     assert found["target"] == "https://example.com/"
     assert found["vantage"] == {
         "name": "home", "kind": "direct", "country": "CN", "asn": 4134, "direction": "inside-out",
+        "blind": [],
     }  # fmt: skip
     assert msgspec.convert(found["verdict"], Verdict) == verdict
     assert set(found["verdict"]) == {
@@ -55,6 +56,15 @@ def test_control_is_null_where_there_is_none() -> None:
 def test_a_simulated_one_says_so() -> None:
     measurement, verdict = sample.calm(vantage=VantageFacts(name="demo", simulated=True))
     assert document(measurement, verdict, version="1")["simulated"] is True
+
+
+def test_it_says_how_it_was_measured_and_what_was_not() -> None:
+    facts = VantageFacts(name="far", kind="remote", direction="outside-in", method="injection", blind=("http", "quic"))
+    found = document(*sample.calm(vantage=facts), version="1")["vantage"]
+    assert found == {
+        "name": "far", "kind": "remote", "country": "", "asn": 0, "direction": "outside-in",
+        "blind": ["http", "quic"], "method": "injection",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("make", [sample.calm, sample.resets, sample.forged, sample.hostile, tried.tried])

@@ -12,9 +12,11 @@ import aiohttp
 import msgspec
 
 from blocklists import Target, load, load_fingerprints, target_of
+from blocklists.networks import Table
 from monitor.collect.collect import Collector
 from monitor.collect.control import Control
 from monitor.collect.helper import Helper
+from monitor.collect.helper_client import CLIENT_HEADER
 from monitor.collect.reference import Referee
 from monitor.collect.residual import Residual
 from monitor.collect.self_test import SelfTester
@@ -37,6 +39,12 @@ REST = timedelta(minutes=4)  # shorter than the real one: the clock that skips i
 RESOLVERS = ("system", "udp://8.8.8.8:53", "https://dns.example/dns-query?bootstrap=9.9.9.9")
 SILENT = "192.241.9.9"
 CONTROL_NAMES = ("control-a.example", "control-b.example", "control-c.example", "control-d.example")
+NETWORKS = Table()
+for _start, _end, *_whose in (
+    ("36.110.0.0", "36.110.255.255", "CN", "4134", "Chinanet"), ("45.33.0.0", "45.33.255.255", "DE", "9009", "M247"),
+    ("185.12.64.0", "185.12.64.255", "CN", "4134", "Chinanet"),
+):  # fmt: skip
+    NETWORKS.add(_start, _end, (_whose[0], _whose[1], _whose[2]))
 FINGERPRINTS = load_fingerprints(sorted((ROOT / "blocklists").glob("fingerprints_*.csv")))
 
 
@@ -93,6 +101,9 @@ class Scenario(msgspec.Struct, kw_only=True):
     blocked_before: bool = False  # the target was blocked in one of its last measurements
     resolvers: tuple[str, ...] = RESOLVERS
     country: str = "CN"
+    asn: int = 0
+    seen_from: str = ""  # the address that the empty page says it is asked from
+    known_blocked: tuple[str, ...] = ()
     ahead: float = 0.0
     seed: int = 0
     timeout: float = LIMITS.timeout  # seconds; more where what is measured is itself a matter of time
@@ -112,7 +123,8 @@ def world_of(scenario: Scenario) -> World:
     """The scenario's sites (by default one good one) and the control sites."""
     controls = [default_site(name, f"151.101.{n}.7", per_client={}) for n, name in enumerate(CONTROL_NAMES, 10)]
     six = [msgspec.structs.replace(c, addresses=(*c.addresses, f"2a04:4e42:{n}::7")) for n, c in enumerate(controls, 1)]
-    empty = Site("empty.example", ("146.75.30.10",), status=204, http="serve", title="")
+    told = ((CLIENT_HEADER, scenario.seen_from),) if scenario.seen_from else ()
+    empty = Site("empty.example", ("146.75.30.10",), status=204, http="serve", title="", headers=told)
     return World([*six, empty, *(scenario.sites or (default_site(),))])
 
 
@@ -160,19 +172,23 @@ async def _measure(
     clock, limits = QuickClock(scenario.ahead), msgspec.structs.replace(LIMITS, timeout=scenario.timeout)
     network = SimulatedNetwork(world, "inside", Censor(scenario.rules, seed=scenario.seed), scenario.trouble)
     vantage = Vantage(
-        facts=VantageFacts(name="inside", country=scenario.country, simulated=True), network=network,
-        resolvers=parse_resolvers(scenario.resolvers), egress="inside",
+        facts=VantageFacts(name="inside", country=scenario.country, asn=scenario.asn, simulated=True), network=network,
+        resolvers=parse_resolvers(scenario.resolvers), egress="inside", known_blocked=scenario.known_blocked,
     )  # fmt: skip
     reference = Vantage(
         facts=VantageFacts(name="reference", simulated=True), network=SimulatedNetwork(world, "reference"),
         resolvers=parse_resolvers(["system"]), egress="reference",
     )  # fmt: skip
     referee = Referee(reference, authorities=authorities, limits=limits, clock=clock) if scenario.reference else None
+    residual = Residual(clock, rest=REST)
     controls = [target_of(f"https://{name}/", category="CTRL") for name in CONTROL_NAMES]
     collector = Collector(
         authorities=authorities, control=Control(helpers=helpers, session=session, clock=clock, referee=referee),
-        tester=SelfTester(names=controls, empty=["http://empty.example/"], authorities=authorities, limits=LIMITS, clock=clock),
-        residual=Residual(clock, rest=REST), fingerprints=FINGERPRINTS, limits=limits, clock=clock, retries=3, simulated=True,
+        tester=SelfTester(
+            names=controls, empty=["http://empty.example/", "https://empty.example/"], authorities=authorities,
+            limits=LIMITS, clock=clock, networks=NETWORKS, residual=residual,
+        ),
+        residual=residual, fingerprints=FINGERPRINTS, limits=limits, clock=clock, retries=3, simulated=True,
         was_blocked=_always if scenario.blocked_before else None,
     )  # fmt: skip
     for url in scenario.before:

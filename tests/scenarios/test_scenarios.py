@@ -8,16 +8,22 @@ import pytest
 from monitor.collect.work import Result
 from monitor.judge.rules import RULES
 
-from . import connection_scenarios, dns_scenarios, encrypted_scenarios, experiment_scenarios, page_scenarios
+from . import (
+    connection_scenarios,
+    dns_scenarios,
+    encrypted_scenarios,
+    experiment_scenarios,
+    page_scenarios,
+    vantage_scenarios,
+)
 from .harness import Scenario, play
 
-FILES = (dns_scenarios, encrypted_scenarios, connection_scenarios, page_scenarios, experiment_scenarios)
+FILES = (dns_scenarios, encrypted_scenarios, connection_scenarios, page_scenarios, experiment_scenarios, vantage_scenarios)
 SCENARIOS = tuple(scenario for file in FILES for scenario in file.SCENARIOS)
 AT_ONCE = 3
 ROWS = 30  # of the page of tricky situations, which docs/rules.md tells again
 LATER = {  # rows that the simulated Internet cannot settle, and why
     18: "needs QUIC: tests/network",
-    21: "needs the self-test of the egress",
     25: "is about the events of many targets at once",
     30: "needs QUIC: tests/network",
 }
@@ -28,6 +34,16 @@ ELSEWHERE = {  # rules whose facts the simulated Internet cannot make, and where
     "quic.fails_only_with_the_name": "tests/network: QUIC",
     "throttle.only_with_the_name": "tests/network: a queue that polices",
     "throttle.only_here": "tests/judge: facts alone",
+    **dict.fromkeys(
+        (
+            "dns.outside_two_answers",
+            "dns.outside_block_address",
+            "dns.outside_differs",
+            "ok.nothing_from_outside",
+            "insufficient.from_outside",
+        ),
+        "tests/collect/test_remote_dns.py and tests/judge/test_remote.py",
+    ),
     "content.withheld_here": "tests/judge and tests/probes/test_search.py",
 }
 

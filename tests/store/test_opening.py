@@ -47,7 +47,7 @@ def test_migrations_run_once(tmp_path: Path) -> None:
     assert [name for name, _applied in before] == [name for name, _step in schema.MIGRATIONS]
     assert tables == {
         "migration", "meta", "measurement", "verdict", "daily", "body", "certificate", "series", "event",
-        "residual", "round",
+        "residual", "round", "agent_token", "agent", "control_reply", "egress",
     }  # fmt: skip
 
 

@@ -127,7 +127,8 @@ DOCUMENTS = (
     _UID,
     _time("time", "when the measurement began"),
     _TARGET,
-    Column(name="vantage", type="object", meaning="name, kind, country, asn, direction, as in vantages.csv"),
+    Column(name="vantage", type="object", meaning="name, kind, country, asn, direction, as in vantages.csv, "
+           "and `blind`: words for what cannot be measured from there, `method`: how a remote vantage measures"),
     Column(name="verdict", type="object", meaning="outcome, technique, techniques, cause, score, rules, rules_version, "
            "as in the table, and `reason`: a sentence that a person can quote", source=_RULES),
     Column(name="observations", type="list", meaning="objects: one a contact with an address, derived from facts"),
