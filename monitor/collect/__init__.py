@@ -7,6 +7,7 @@ empty_page  pages that are always empty: a portal, and where we come from
 lines       IPv6, NAT64, invented answers, and the networks at both ends
 control     the same contact from an uncensored network: helpers and the reference vantage
 helper      the other end: `wallwatch helper`, a control test helper in OONI's protocol
+sink        a silent listener across the border: `wallwatch helper --sink`
 residual    addresses that must rest, since a censor may still be reacting to us
 underway    what is being measured, and what was: shared by schedules that follow each other
 slots       how many measurements are on the network at once

@@ -48,8 +48,8 @@ async def measure_remote(target: Target, vantage: Vantage, collector: "Collector
     """Measure a target from outside now; the control is asked again where anything is not as it should be."""
     async with collector.outside.places:
         work = _Work(collector, target, vantage)
-        async with Seat(collector.slots):
-            await work.look()
+        async with Seat(collector.slots) as seat:
+            await work.look(seat)
         result = work.result()
         if result.verdict.outcome != "ok" and work.made:
             await work.ask_again()
@@ -72,7 +72,7 @@ class _Work:
         self.flows: tuple[Flow, ...] = ()
         self.pcap = b""
 
-    async def look(self) -> None:
+    async def look(self, seat: Seat) -> None:
         """The measuring side's own test, the control, and the method."""
         _at, test = await self.c.tester.test(self.vantage, since=self.c.clock.monotonic() - 300.0)
         self.tests.append(msgspec.structs.replace(test, quic=None))
@@ -85,6 +85,7 @@ class _Work:
         innocuous = self._innocuous(name, test)
         known = await self._known(name, innocuous)
         setting = self._setting(name, known, innocuous, protocols)
+        setting = msgspec.structs.replace(setting, leave=seat.leave, back=seat.back)
         with Experiments(self.c.means(()), self.vantage, self.trace, self.uid, self.url) as watcher:
             watcher.watch(spot.address for spot in setting.places if self.remote.method not in _OF_NAMES)
             self.made = await method(self.trace, setting)

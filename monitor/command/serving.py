@@ -22,6 +22,7 @@ from probes.resolvers import parse_resolvers
 
 from .inputs import BadInput, config_of
 
+_TURN = 0.001  # seconds for which a page that is being made may keep the event loop waiting (Python: 0.005, each time)
 _AGAIN = 1.0  # seconds after which a second request to end is one
 
 
@@ -29,6 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
     """The service, or with `--once` one round and a summary."""
     made = setup(config_of(arguments))
     look_seldom()
+    sys.setswitchinterval(_TURN)
     if arguments.once:
         asyncio.run(_once(made))
         return 0
@@ -165,8 +167,17 @@ async def _help(
         await server.start(listen, neutral)
     except OSError as error:
         raise BadInput(f"helper.listen: {listen[0]}:{listen[1]}: {error.strerror or error}") from None
+    sink = Sink()
+    try:
+        sink.open(sinks)
+    except OSError as error:
+        await server.stop()
+        raise BadInput(f"helper.sink: {error.strerror or error}") from None
     ended = asyncio.Event()
     stop_on_signal(ended.set)
     print(f"wallwatch: helper on http://{listen[0]}:{server.port}/", file=sys.stderr)
-    await ended.wait()
+    async with asyncio.TaskGroup() as group:
+        silent = group.create_task(sink.serve())
+        await ended.wait()
+        silent.cancel()
     await server.stop()

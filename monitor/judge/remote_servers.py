@@ -1,7 +1,8 @@
 """Rules for what web and echo servers in the network show from outside.
 
-The servers belong to others and may have their own mind about a name. So one server alone must fail in every try with
-it, two must each fail repeatedly, and a page or a certificate that is merely another one needs two that show the same.
+The servers belong to others and may have their own mind about a name. So where there is only one it must fail in every
+try with it, of several most must fail repeatedly, and a page or a certificate that is merely another one needs two that
+show the same.
 """
 
 from collections import Counter
@@ -82,30 +83,39 @@ def servers(case: Case) -> list[Server]:
 
 
 def only_with_the_name(case: Case) -> list[Finding]:
-    """A server in the network fails in every try with this name, or half of several servers do again and again, and
-    answers control names in between."""
+    """Most of several servers in the network, at least two, fail again and again with this name, and answer control
+    names in between."""
     asked = servers(case)
     shown = [s for s in asked if s.differs(fewest=FAILURES)]
-    if len(shown) * 2 < len(asked) or (len(shown) == 1 and not _always(shown[0])):
+    if len(shown) < SERVERS or len(shown) * 2 <= len(asked):
         return []
+    return _cut_off(shown, f"so it is at {len(shown)} of {len(asked)} servers", PROOF)
+
+
+def only_at_one(case: Case) -> list[Finding]:
+    """The only server in the network that could be asked fails in every try with this name, and answers control names
+    in between."""
+    asked = servers(case)
+    if len(asked) != 1 or not asked[0].differs(fewest=TRIES):
+        return []
+    return _cut_off(asked, "no other server was asked, and this one may have a filter of its own", OWN)
+
+
+def _cut_off(shown: list[Server], share: str, weight: float) -> list[Finding]:
     found = []
     for (kind, how), some in _by_failure(shown).items():
         technique, _step, words = STEPS[kind]
         one = some[0]
         found.append(
             Finding(
-                technique=technique.format(how), weight=PROOF if len(shown) >= SERVERS else OWN,
+                technique=technique.format(how), weight=weight,
                 failures=sum(len(s.cut) for s in some), passes=sum(s.passed for s in some),
                 text=f"{words} failed with {one.named[0].sent} in {len(one.cut)} of {len(one.named)} tries "
                 f"({one.cut[0].failure}) and passed with {_names(one)} in {len(one.controls)} of {len(one.controls)} "
-                f"in between, at {one.address}, which answers alike to every name; {_share(len(shown), len(asked))}",
+                f"in between, at {one.address}, which answers alike to every name; {share}",
             )
         )  # fmt: skip
     return found
-
-
-def _always(server: Server) -> bool:
-    return len(server.cut) == len(server.named) >= TRIES
 
 
 def _by_failure(some: Iterable[Server]) -> dict[tuple[str, str], list[Server]]:
@@ -120,10 +130,6 @@ def _by_failure(some: Iterable[Server]) -> dict[tuple[str, str], list[Server]]:
 
 def _names(server: Server) -> str:
     return " and ".join(dict.fromkeys(t.sent for t in server.controls))
-
-
-def _share(shown: int, asked: int) -> str:
-    return f"so it is at {shown} of {asked} servers" if asked > 1 else "no other server was asked"
 
 
 def lasts(case: Case) -> list[Finding]:
@@ -242,6 +248,8 @@ def in_doubt(case: Case) -> list[Finding]:
         why = ", ".join(f"{reason} ({count})" for reason, count in reasons.most_common(3))
         return [Finding(cause="not_measurable", text=f"no server in the network could be asked: {why}")]
     odd = [s for s in asked if s.passed < len(s.named)]
+    if not odd:
+        return []
     how = sorted({t.failure or "another answer" for s in odd for t in s.named if not s.is_good(t)})
     return [
         Finding(

@@ -56,6 +56,8 @@ def in_doubt(case: Case) -> list[Finding]:
         why = next((e.left_out for e in everything if e.left_out), "too few of its ports are free")
         return [Finding(cause="not_measurable", text=f"the sink could not be used: {why}")]
     failed = [t for t in named if t.failure is not None]
+    if not failed:
+        return []
     what = f"{len(failed)} of {len(named)} tries with {named[0].sent} did not go in silence at the sink"
     return [Finding(cause="ambiguous", text=f"{what} ({_how(failed)}), too few or not resets")]
 

@@ -105,6 +105,8 @@ RULES = (
          "The control sees the right certificate at the same address."),
     Rule("tls.stranger_by_name", "difference", proxied.stranger_by_name,
          "Certificate before address, though nobody says which address it was."),
+    Rule("remote.only_at_one", "difference", remote_servers.only_at_one,
+         "Only the name differs; but the filter may be that server's own."),
     Rule("remote.lasting", "difference", remote_servers.lasts,
          "Two servers do not fall silent and recover together, each just after it was asked for the name."),
     Rule("remote.other_answer", "difference", remote_servers.other_answer,

@@ -1,6 +1,7 @@
 """One contact with a server in the network: a whole answer to a name, over TLS, plain HTTP or echo."""
 
 import asyncio
+import contextlib
 import hashlib
 
 import h11
@@ -17,6 +18,7 @@ from probes.url import URL, parse_url
 from .setting import RemoteSetting, Spot
 
 BODY_BYTES = 64 * 1024  # enough to know a page by, and little to ask of a stranger
+REST_OF_IT = 1.0  # seconds in which the rest of an answer that is no echo may come: a block page is known by its body
 KINDS = {"https": "sni", "http": "host", "echo": "echo"}  # protocol -> kind of experiment
 
 
@@ -109,9 +111,9 @@ def _text_of(url: URL, agent: str) -> bytes:
 
 
 async def _exchange(branch: Trace, stream: tcp.Stream, text: bytes) -> tuple[bytes, str | None]:
-    """What came back, up to the length of what was sent or the first byte that differs; and the failure.
+    """What came back, up to the length of what was sent, and the failure.
 
-    Something else than the text is no failure, however short it is: somebody answers.
+    Something else than the text is no failure, however short it is and however it ends: somebody answers.
     """
     came = b""
     try:
@@ -124,7 +126,17 @@ async def _exchange(branch: Trace, stream: tcp.Stream, text: bytes) -> tuple[byt
                 came += data
     except (OSError, EOFError, TimeoutError) as error:
         return came, failures.of(error)
-    return came, None
+    return came if text.startswith(came) else came + await _rest(stream, BODY_BYTES - len(came)), None
+
+
+async def _rest(stream: tcp.Stream, room: int) -> bytes:
+    """What else comes soon, until the end."""
+    came = b""
+    with contextlib.suppress(OSError, TimeoutError):
+        async with asyncio.timeout(REST_OF_IT):
+            while room > len(came) and (data := await stream.read(room - len(came))):
+                came += data
+    return came
 
 
 def _modest(limits: Limits) -> Limits:

@@ -8,7 +8,8 @@ two minutes of waiting and a control name again, twice at most (VanderSloot et a
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 from probes.address import parse
 from probes.experiment import Attempt, Experiment
@@ -35,15 +36,17 @@ async def servers(trace: Trace, setting: RemoteSetting) -> list[Experiment]:
         return [_nothing(trace, scheme, NO_NAME)]
     if not fitting:
         return [_nothing(trace, scheme, NO_SERVER)]
-    waiting, made = deque(fitting[:ASKED]), list[Experiment]()
+    waiting, made, pause = deque(fitting[:ASKED]), list[Experiment](), _Pause(trace, setting)
 
     async def find_one() -> None:
-        while waiting:
-            spot = waiting.popleft()
-            refusal = setting.refusal(spot.address, spot.port)
-            made.append(_nothing(trace, scheme, refusal) if refusal else await _Server(trace, setting, spot).ask())
-            if not made[-1].left_out:
-                return
+        with pause.among():
+            while waiting:
+                spot = waiting.popleft()
+                refusal = setting.refusal(spot.address, spot.port)
+                one = _Server(trace, setting, spot, pause)
+                made.append(_nothing(trace, scheme, refusal) if refusal else await one.ask())
+                if not made[-1].left_out:
+                    return
 
     async with asyncio.TaskGroup() as group:
         for _ in range(SERVERS):
@@ -64,11 +67,44 @@ def _nothing(trace: Trace, scheme: str, why: str) -> Experiment:
     return Experiment(kind=kind, place="remote", started=trace.now(), finished=trace.now(), left_out=why)
 
 
+class _Pause:
+    """Waiting without a packet; where all do, the measurement's place on the network is given up meanwhile."""
+
+    def __init__(self, trace: Trace, setting: RemoteSetting) -> None:
+        self._trace, self._setting = trace, setting
+        self._busy = 0
+        self._door = asyncio.Lock()  # a measurement has one place, however many come back
+
+    @contextmanager
+    def among(self) -> Iterator[None]:
+        """One who sends, until the end or the next pause."""
+        self._busy += 1
+        try:
+            yield
+        finally:
+            self._cease()
+
+    async def wait(self) -> None:
+        """Wait so long."""
+        self._cease()
+        try:
+            await self._trace.clock.sleep(PAUSE)
+            async with self._door:
+                await self._setting.back()
+        finally:
+            self._busy += 1
+
+    def _cease(self) -> None:
+        self._busy -= 1
+        if not self._busy:
+            self._setting.leave()
+
+
 class _Server:
     """One server while it is asked."""
 
-    def __init__(self, trace: Trace, setting: RemoteSetting, spot: Spot) -> None:
-        self._trace, self._setting, self._spot = trace, setting, spot
+    def __init__(self, trace: Trace, setting: RemoteSetting, spot: Spot, pause: _Pause) -> None:
+        self._trace, self._setting, self._spot, self._pause = trace, setting, spot, pause
         self._started = trace.now()
         self._tries: list[Attempt] = []
         self._controls = 0
@@ -90,12 +126,13 @@ class _Server:
                 return self._end(NO_TIME)
             await self._name()
             steady = came_through(await self._control(), usual) and steady
+        await self._setting.rest(self._spot.address, self._spot.port)  # from now on, for whoever comes next
         if steady:
             return self._end()
         for _ in range(PAUSES):
             if self._late(PAUSE):
                 return self._end(NO_TIME)
-            await self._trace.clock.sleep(PAUSE)
+            await self._pause.wait()
             if came_through(await self._control(), usual):
                 return self._end()
         return self._unfit(SPENT)

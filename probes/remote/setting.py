@@ -41,6 +41,14 @@ def _forget(_spot: Spot, _why: str) -> None:
     return None
 
 
+def _keep_it() -> None:
+    return None
+
+
+async def _have_it() -> None:
+    return None
+
+
 class RemoteSetting(msgspec.Struct, frozen=True, kw_only=True):
     """One measurement's means.
 
@@ -53,6 +61,8 @@ class RemoteSetting(msgspec.Struct, frozen=True, kw_only=True):
     bounds how many contact it at once. `refusal(address, port)` says why it rests (a censor may still be reacting to us
     there), else nothing; `await rest(address, port)` after a name failed there. `unfit(spot, why)`: it is no good, and
     is not contacted again for an hour. No try begins later than `until` (seconds of the measurement).
+    `leave()` gives the measurement's place on the network to others while it only waits, `await back()` takes it again;
+    both may be called more often than needed.
     """
 
     places: tuple[Spot, ...]
@@ -69,3 +79,5 @@ class RemoteSetting(msgspec.Struct, frozen=True, kw_only=True):
     refusal: Callable[[str, int], str] = _never
     rest: Callable[[str, int], Awaitable[None]] = _nobody_to_tell
     unfit: Callable[[Spot, str], None] = _forget
+    leave: Callable[[], None] = _keep_it
+    back: Callable[[], Awaitable[None]] = _have_it

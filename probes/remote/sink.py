@@ -11,7 +11,7 @@ import msgspec
 from probes import http, tcp, tls
 from probes.experiment import Experiment
 from probes.failure import TIMEOUT
-from probes.followup.pairs import in_pairs
+from probes.followup.pairs import LEFT_OUT_LISTENERS, in_pairs
 from probes.followup.setting import PAIRS, Endpoint, Setting
 from probes.http import HTTPRoundTrip
 from probes.tls import TLSHandshake
@@ -24,7 +24,7 @@ from .setting import RemoteSetting
 
 SILENCE = 5.0  # seconds in which an injected packet has come: it has half of the way that an answer would have
 ANSWERED = "unknown_failure: answered"  # by somebody, at an address where nobody answers
-NO_SINK = "no port of the sink is free"
+NO_SINK = "no further port of the sink is free"
 
 
 async def sink(trace: Trace, setting: RemoteSetting) -> list[Experiment]:
@@ -55,7 +55,10 @@ async def sink(trace: Trace, setting: RemoteSetting) -> list[Experiment]:
         place="sink", take=take, done=done, sent=setting.name, innocuous=setting.innocuous[0], until=setting.until,
         authorities=setting.authorities, gate=setting.gate, pairs=min(PAIRS, len(free)),
     )  # fmt: skip
-    return [await in_pairs(trace, kind, pairs, once)]
+    made = await in_pairs(trace, kind, pairs, once)
+    if made.left_out == LEFT_OUT_LISTENERS:
+        made = msgspec.structs.replace(made, left_out=NO_SINK)
+    return [made]
 
 
 async def _hello(branch: Trace, setting: RemoteSetting, endpoint: Endpoint, name: str) -> str | None:

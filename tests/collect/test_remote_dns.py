@@ -87,18 +87,21 @@ def _empty(asked: dns.message.Message, rcode: int) -> bytes:
 class Outside:
     """The Internet, a helper in it, and a collector that looks at the network of `PLACES` from outside."""
 
-    def __init__(self, made: Place, collector: Collector) -> None:
-        self.place, self.collector = made, collector
+    def __init__(self, made: Place, collector: Collector, pki: TestAuthority) -> None:
+        self.place, self.collector, self.pki = made, collector, pki
         self.asked: dict[str, Nameserver] = {}
 
     async def serve(self, *answers: Answer) -> None:
         for address, answer in zip(PLACES, answers, strict=False):
             self.asked[address] = await self.place.resolve(answer, (address, 53))
 
-    async def measure(self, method: str, target: Target | None = None) -> Result:
+    async def measure(
+        self, method: str, target: Target | None = None, places: tuple[Listed, ...] | None = None
+    ) -> Result:
         facts = VantageFacts(name="outside", kind="remote", country="CN", direction="outside-in", method=method,
                              blind=tuple(sorted(BLIND[method])))  # fmt: skip
-        places = tuple(Listed(address=address, port=53, protocol="dns") for address in self.asked)
+        if places is None:
+            places = tuple(Listed(address=address, port=53, protocol="dns") for address in self.asked)
         vantage = Vantage(
             facts=facts, network=self.place.network, resolvers=Resolvers(), egress="here",
             remote=Remote(method=method, places=places, contact="https://example.org/measuring"),
@@ -107,9 +110,11 @@ class Outside:
 
 
 @asynccontextmanager
-async def outside(folder: Path) -> AsyncIterator[Outside]:
+async def outside(
+    folder: Path, *, clock: Clock | None = None, rest: timedelta = timedelta(0), fingerprints: Fingerprints | None = None
+) -> AsyncIterator[Outside]:
     async with place() as made, aiohttp.ClientSession() as session:
-        pki, clock = TestAuthority(folder), Clock()
+        pki, clock = TestAuthority(folder), clock or Clock()
         authorities = Authorities(pki.root)
         for address, names in ((SITE, (NAME,)), (OTHER, (NAME,)), (CONTROL_SITE, CONTROLS), (STRANGER, ("x.example",))):
             context = pki.server_context(pki.issue(*names))
@@ -118,7 +123,7 @@ async def outside(folder: Path) -> AsyncIterator[Outside]:
         helper = Helper(made.network, authorities, resolvers=Resolvers(), limits=LIMITS, rate=1e6, burst=10**6)
         await helper.start(("127.0.0.1", 0), [])
         collector = Collector(
-            authorities=authorities, residual=Residual(clock, rest=timedelta(0)), fingerprints=Fingerprints([]),
+            authorities=authorities, residual=Residual(clock, rest=rest), fingerprints=fingerprints or Fingerprints([]),
             control=Control(helpers=[f"http://127.0.0.1:{helper.port}/"], session=session, clock=clock),
             tester=SelfTester(names=[target_of(f"https://{c}/", category="CTRL") for c in CONTROLS], empty=[],
                               authorities=authorities, limits=LIMITS, clock=clock),
@@ -126,7 +131,7 @@ async def outside(folder: Path) -> AsyncIterator[Outside]:
         )  # fmt: skip
         collector.outside.pacer = Pacer(clock, spacing=0.002)
         try:
-            yield Outside(made, collector)
+            yield Outside(made, collector, pki)
         finally:
             await helper.stop()
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 
+from monitor.collect.vantage import BLIND
 from probes.experiment import Attempt, Experiment
 from probes.measurement import Measurement, VantageFacts
 from probes.tcp import TCPConnect
@@ -12,10 +13,7 @@ from probes.tls import TLSHandshake
 
 from . import build as b
 
-FACTS = VantageFacts(
-    name="outside", kind="remote", country="CN", asn=4134, direction="outside-in", method="resolvers",
-    blind=("client", "http", "quic", "system_dns", "tcp", "tls"),
-)  # fmt: skip
+FACTS = VantageFacts(name="outside", kind="remote", country="CN", asn=4134, direction="outside-in")
 GOOD_CONTROL = "198.51.100.7"
 Answers = Sequence[str | int | tuple[str, ...]]
 
@@ -73,4 +71,5 @@ UNREACHABLE = certificates(a93_184_215_14=None, a31_13_94_37="generic_timeout_er
 def measured(*experiments: Experiment, method: str = "resolvers", **fields: Any) -> Measurement:
     """A measurement without operations."""
     made = b.measure(experiments=experiments, **fields)
-    return msgspec.structs.replace(made, vantage=msgspec.structs.replace(FACTS, method=method))
+    facts = msgspec.structs.replace(FACTS, method=method, blind=tuple(sorted(BLIND[method])))
+    return msgspec.structs.replace(made, vantage=facts)

@@ -8,9 +8,10 @@ import pytest
 from monitor.judge.analyze import analyze
 from monitor.judge.rules import RULES, fire
 from probes.experiment import Experiment
-from probes.failure import NOT_TRIED_RESIDUAL, TIMEOUT
-from probes.measurement import Measurement, SelfTest
+from probes.failure import NOT_TRIED_RESIDUAL, PROXY, TIMEOUT
+from probes.measurement import Measurement, SelfTest, VantageFacts
 from probes.packets import Flow, Packet
+from probes.proxy import ProxyNetwork
 from probes.quic import QUICHandshake
 from probes.tcp import TCPConnect
 from probes.tls import TLSHandshake
@@ -18,6 +19,7 @@ from probes.tls import TLSHandshake
 from . import build as b
 from .build import contact, control, control_page, dns, endpoint, http_control, measure, repeated, twice
 from .outside import STRANGERS, measured, resolver
+from .servers_outside import ALWAYS, from_outside, lasting, server, sink
 from .test_throttling import CRAWL, FAST, LINE, alone, four
 from .test_throttling import control as throttled_control
 
@@ -135,13 +137,29 @@ def _phrase(*experiments: Any) -> Measurement:
     return msgspec.structs.replace(made, target=b.PHRASE, url="", site="")
 
 
+def _proxied(*parts: Any, **how: Any) -> Measurement:
+    """Through a proxy whose far side resolves the name: contacts are with the name."""
+    facts = VantageFacts(name="proxy", kind="socks5", country="CN", asn=4134, blind=tuple(sorted(ProxyNetwork.blind)))
+    return msgspec.structs.replace(measure(*parts, **how), vantage=facts)
+
+
+def _strangers_by_name(**how: Any) -> Measurement:
+    return _proxied(*(contact(b.NAME, attempt=n, certificate=b.WRONG_NAME) for n in range(4)), **how)
+
+
 ALL, NONE, SOME = (b.RESET,) * 3, (None,) * 6, (b.RESET, None, None, None, None, None)
 NO_SUCH_NAME = {"addresses": (), "endpoints": (), "dns_failure": "dns_nxdomain_error"}
 NO_PAGE = control_page(status=0, failure="connection_reset")
 UNREAD = {"page": control_page(status=0, failure="unknown_failure")}
+BLOCK_PAGE = {"status": 200, "title": "Notice", "body": b.BLOCK_BODY}
+NOTICE = {"status": 200, "title": "Notice", "body": b"somebody else's words"}
 ONLY_RESOLVED = twice(endpoints=(endpoint(tls=None),))
 
 PAIRS: dict[str, Pair] = {
+    "vantage.proxy": Pair(
+        fires=_proxied(contact(b.NAME, tcp=PROXY)), outcome="insufficient", cause="not_measurable",
+        misses=_proxied(contact(b.NAME, tcp=b.REFUSED)), otherwise="insufficient",
+    ),
     "vantage.offline": Pair(
         fires=_tested(failed=("a.example", "b.example", "c.example")), outcome="insufficient", cause="offline",
         misses=_tested(failed=("a.example", "b.example", "c.example"), opened=("d.example",)), otherwise="ok",
@@ -238,6 +256,20 @@ PAIRS: dict[str, Pair] = {
     "http.fails_only_with_the_phrase": Pair(
         fires=_phrase(b.pairs("phrase", ALL, step=b.request)), outcome="blocked", technique="http.reset.keyword",
         misses=_phrase(b.pairs("phrase", SOME, step=b.request)), otherwise="insufficient",
+    ),
+    "remote.only_with_the_name": Pair(
+        fires=from_outside(server(1, *ALWAYS), server(2, *ALWAYS), server(3, None)), outcome="blocked",
+        technique="tls.reset.sni",
+        misses=from_outside(server(1, *ALWAYS)), otherwise="likely_blocked",
+    ),
+    "remote.known_block_page": Pair(
+        fires=from_outside(server(1, *[BLOCK_PAGE] * 5, kind="host")), outcome="blocked", technique="http.blockpage",
+        # The same, but a control name got it once too: the server itself has it to show.
+        misses=from_outside(server(1, *[BLOCK_PAGE] * 5, kind="host", between=(BLOCK_PAGE,))), otherwise="insufficient",
+    ),
+    "tcp.reset_at_the_sink": Pair(
+        fires=measured(sink((b.RESET, b.RESET, None)), method="sink"), outcome="blocked", technique="tls.reset.sni",
+        misses=measured(sink((b.RESET, "eof_error", "eof_error")), method="sink"), otherwise="insufficient",
     ),
     "throttle.only_with_the_name": Pair(
         fires=_slow(four(CRAWL, FAST, FAST, CRAWL)), outcome="impaired", technique="throttle.sni",
@@ -349,6 +381,25 @@ PAIRS: dict[str, Pair] = {
         fires=measure(repeated(4, certificate=b.WRONG_NAME)), outcome="likely_blocked", technique="tls.mitm",
         misses=measure(repeated(4, certificate=b.WRONG_NAME), replies=ONLY_RESOLVED), otherwise="insufficient",
     ),
+    "tls.stranger_by_name": Pair(
+        fires=_strangers_by_name(), outcome="likely_blocked", technique="tls",
+        misses=_strangers_by_name(replies=ONLY_RESOLVED), otherwise="insufficient",
+    ),
+    "remote.only_at_one": Pair(
+        fires=from_outside(server(1, *ALWAYS)), outcome="likely_blocked", technique="tls.reset.sni",
+        misses=from_outside(server(1, *ALWAYS[1:], None)), otherwise="insufficient",
+    ),
+    "remote.lasting": Pair(
+        fires=from_outside(lasting(1), lasting(2), server(3, None)), outcome="likely_blocked", technique="tls.reset",
+        misses=from_outside(lasting(1), lasting(2, after=b.RESET), server(3, None)), otherwise="insufficient",
+    ),
+    "remote.other_answer": Pair(
+        fires=from_outside(*(server(n, *[NOTICE] * 5, kind="host") for n in (1, 2))), outcome="likely_blocked",
+        technique="http.diff",
+        # Each has another answer of its own.
+        misses=from_outside(*(server(n, *[{"status": 200, "body": b"%d" % n}] * 5, kind="host") for n in (1, 2))),
+        otherwise="insufficient",
+    ),
     "http.page_differs": Pair(
         fires=_different(), outcome="likely_blocked", technique="http.diff",
         misses=_different(title="Another newspaper"), otherwise="insufficient",
@@ -377,6 +428,14 @@ PAIRS: dict[str, Pair] = {
         fires=measured(resolver(1, (b.SITE,))), outcome="ok",
         misses=measured(resolver(1, (b.STRANGER,))), otherwise="insufficient",
     ),
+    "ok.servers_from_outside": Pair(
+        fires=from_outside(server(1, None)), outcome="ok",
+        misses=from_outside(server(1, None), server(2, b.RESET, None, None, None, None)), otherwise="insufficient",
+    ),
+    "ok.silent_sink": Pair(
+        fires=measured(sink((None,) * 3), method="sink"), outcome="ok",
+        misses=measured(sink((None,)), method="sink"), otherwise="insufficient",
+    ),
     "insufficient.residual": Pair(
         fires=measure(dns((b.SITE, b.SECOND)), contact(tcp=NOT_TRIED_RESIDUAL), contact(b.SECOND, tcp=NOT_TRIED_RESIDUAL)),
         outcome="insufficient", cause="residual",
@@ -389,6 +448,15 @@ PAIRS: dict[str, Pair] = {
     "insufficient.date": Pair(
         fires=measure(dns(b.SITE), contact(certificate=b.BAD_DATE)), outcome="insufficient", cause="ambiguous",
         misses=measure(dns(b.SITE), contact(certificate=b.UNKNOWN)), otherwise="blocked",
+    ),
+    "insufficient.servers": Pair(
+        fires=from_outside(server(1, None, left_out="a control name fails there")), outcome="insufficient",
+        cause="not_measurable",
+        misses=from_outside(server(1, None, left_out="a control name fails there"), server(2, None)), otherwise="ok",
+    ),
+    "insufficient.sink": Pair(
+        fires=measured(sink(SOME), method="sink"), outcome="insufficient", cause="ambiguous",
+        misses=measured(sink(NONE), method="sink"), otherwise="ok",
     ),
     "insufficient.no_control": Pair(
         fires=measure(dns(b.SITE), contact(tls=b.RESET), replies=(), control_configured=False),

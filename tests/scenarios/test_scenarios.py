@@ -44,6 +44,23 @@ ELSEWHERE = {  # rules whose facts the simulated Internet cannot make, and where
         ),
         "tests/collect/test_remote_dns.py and tests/judge/test_remote.py",
     ),
+    **dict.fromkeys(
+        (
+            "remote.only_with_the_name",
+            "remote.only_at_one",
+            "remote.known_block_page",
+            "remote.lasting",
+            "remote.other_answer",
+            "ok.servers_from_outside",
+            "insufficient.servers",
+        ),
+        "tests/collect/test_remote_tcp.py and tests/judge/test_remote_servers.py",
+    ),
+    **dict.fromkeys(
+        ("tcp.reset_at_the_sink", "ok.silent_sink", "insufficient.sink"),
+        "tests/collect/test_sink.py and tests/judge/test_remote_servers.py",
+    ),
+    **dict.fromkeys(("vantage.proxy", "tls.stranger_by_name"), "tests/collect/test_proxied.py"),
     "content.withheld_here": "tests/judge and tests/probes/test_search.py",
 }
 
