@@ -57,7 +57,7 @@ def timeline(arguments: argparse.Namespace) -> int:
 
 def _share(text: str | None) -> int | None:
     try:
-        return KEYS["judge"]["wide"].read(int(text)) if text is not None else None
+        return KEYS["judge"]["wide"].parse(int(text)) if text is not None else None
     except ValueError as error:
         raise BadInput(f"--wide: {error}") from None
 

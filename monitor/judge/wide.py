@@ -10,7 +10,7 @@ from bisect import bisect_left
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime, timedelta
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -19,8 +19,10 @@ import msgspec
 from .detect import BECOMES, Event, State, kin
 
 SHARE = 75  # percent of the series that could have changed
+LEAST = 25  # percent of all that are there; what a few blocked sites do together is news of these
 FEWEST = 5  # series; of a handful, most change together by chance
 STILL = timedelta(days=1)  # a series counts so long after its last evidence: the next may be under way
+LONGEST = timedelta(days=2)  # interval of a single event; a longer one names no moment
 WITNESSES = 20  # uids that an event of many names
 ALL = "*"
 SCOPES = {ALL: "all targets", "https://*": "all https targets", "http://*": "all http targets"}
@@ -70,18 +72,23 @@ def span_of(target: str, state: State) -> Span | None:
 def fold(events: Sequence[Event], spans: Iterable[Span], *, share: int = SHARE) -> list[Event]:
     """The events of one vantage with those of most series in place of the single ones; by detection, then target.
 
-    `share`: percent. A moment counts where at least FEWEST series changed at it and at least `share` of those that
-    had evidence before it, did not lack it for a day after, and were not in the new state already. All targets are
-    tried first; where those of one protocol changed and the others that were there did not, it is an event of the
-    protocol. Events that are folded already are left as they are.
+    `share`: percent. A moment counts where at least FEWEST series changed at it, LEAST of all that had evidence before
+    it and did not lack it for a day after, and `share` of those of them that were not in the new state already.
+    All targets are tried first; where those of one protocol changed and the others that were there did not, it is an
+    event of the protocol. Events that are folded already, or whose interval is long, are left as they are.
     """
     left = list(events)
-    if len(left) >= FEWEST and not any(event.targets for event in left):
+    if groups := _groups(left):
         paths = _paths(left, spans)
         there = _there(paths)
-        for group in _groups(left):
+        for group in groups:
             left = _folded(left, group, (there, _could(paths, group[0].kind)), share)
     return sorted(left, key=lambda event: (event.detected_at, event.target, event.before))
+
+
+def could_be_one(events: Iterable[Event]) -> bool:
+    """Whether enough of them share a moment: where not, no span is needed to know that none are one."""
+    return bool(_groups(events))
 
 
 def holds(wide: Event, event: Event) -> bool:
@@ -110,13 +117,24 @@ def _class(target: str) -> int:
 
 
 def _groups(events: Iterable[Event]) -> list[list[Event]]:
-    """Events that may be one: of one kind, and of one layer where the technique is what changed."""
+    """Events that may be one: of one kind, and of one layer where the technique is what changed; not folded yet."""
     groups: dict[tuple[str, str], list[Event]] = {}
     for event in events:
-        if event.after is not None:
+        if event.targets:
+            return []
+        if event.after is not None and event.before - event.after <= LONGEST:
             layer = kin(event.technique) if event.kind not in BECOMES else ""
             groups.setdefault((event.kind, layer), []).append(event)
-    return [group for _key, group in sorted(groups.items()) if len(group) >= FEWEST]
+    return [group for _key, group in sorted(groups.items()) if _most_at_once(group) >= FEWEST]
+
+
+def _most_at_once(group: Iterable[Event]) -> int:
+    """How many of their intervals, open at the beginning, hold the moment that most of them hold."""
+    edges: list[tuple[datetime, int]] = []
+    for event in group:
+        assert event.after is not None
+        edges += [(event.after, 1), (event.before, -1)]
+    return max(accumulate(change for _at, change in sorted(edges)))
 
 
 def _paths(events: Iterable[Event], spans: Iterable[Span]) -> list[_Path]:
@@ -234,7 +252,7 @@ def _among(
     """
     there, could = series
     total, among = sum(changing), could.at(moment, places)
-    if 100 * total < share * sum(among):
+    if 100 * total < max(share * sum(among), LEAST * sum(there.at(moment, places))):
         return 0
     main = max(places, key=lambda place: (changing[place], -place))
     if len(places) > 1 and main != _REST:

@@ -13,7 +13,9 @@ from urllib.parse import quote, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from monitor.judge.detect import Event
 from monitor.judge.verdict import Verdict
+from monitor.judge.wide import scope_words
 from monitor.store import Row
 from probes.measurement import Measurement, rfc3339
 
@@ -52,6 +54,8 @@ MEANING = {
     None: "never measured",
 }
 
+EVENT_TAGS = {"blocked": "blocked", "unblocked": "ok", "impaired": "impaired"}
+
 
 @lru_cache(maxsize=1)
 def _environment() -> Environment:
@@ -72,7 +76,7 @@ def _environment() -> Environment:
         "by_kind": by_kind, "drawn": drawn, "extent": extent, "labels": labels, "counts_words": counts_words,
         "documented_words": documented_words, "since_of": lambda one: since_of_series(one.series, one.events),
         "stale": stale, "directions": DIRECTIONS, "methods": METHODS, "meaning_of_states": MEANING_OF_STATES,
-        "situation_text": situation_text,
+        "situation_text": situation_text, "event_tags": EVENT_TAGS, "scope_words": scope_words,
     }  # fmt: skip
     return made
 
@@ -108,13 +112,13 @@ def since_words(cell: Cell, now: datetime) -> str:
 
 def matrix_page(
     found: Matrix, *, now: datetime, simulated: bool, standing: Mapping[str, str] = MappingProxyType({}),
-    outside: Collection[str] = (),
+    outside: Collection[str] = (), wide: Sequence[Event] = (),
 ) -> str:  # fmt: skip
     """Every target at every vantage; `standing`: those that are quarantined or silent, and which of both; `outside`:
-    those from which a network is measured from outside."""
+    those from which a network is measured from outside; `wide`: when most targets of one changed at once."""
     return _render(
         "matrix.html", simulated=simulated, title="Targets and vantage points", matrix=found, now=now,
-        standing=standing, outside=outside,
+        standing=standing, outside=outside, wide=wide,
     )  # fmt: skip
 
 

@@ -37,6 +37,7 @@ METHODS = {
 }
 _TEXT, _NAME = 200, 80  # characters of a situation's text, and of what else an agent may have written
 _MOST = 2000  # characters of it that are looked at
+_KEPT = ("64:ff9b::",)  # the prefix of NAT64 that everybody has (RFC 6052) says nothing about a vantage
 _URL = re.compile(r"[a-z]{1,9}://(?:[^\s/@]*@)?([^\s/,;?#]+)[^\s,;]*")
 Tested = tuple[datetime, SelfTest]
 
@@ -214,7 +215,7 @@ def situation_text(found: Found) -> str:
     """What is wrong, on one line. Addresses are crossed out: some of a vantage's own could be among them. Of a URL the
     host stays: the path of a resolver's may name an account.
     """
-    return printable(addresses.cross_out(_URL.sub(r"\1", found.text[:_MOST]), ()), _TEXT)
+    return printable(addresses.cross_out(_URL.sub(r"\1", found.text[:_MOST]), _KEPT), _TEXT)
 
 
 def as_document(one: VantageState) -> dict[str, Any]:

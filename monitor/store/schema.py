@@ -79,8 +79,10 @@ def egress(db: Database) -> None:
 
 
 def began(db: Database) -> None:
-    """A series' state says with what its evidence began: old ones do not."""
+    """A series' state says with what its evidence began: old ones do not. What a vantage has is read together."""
     db.execute("UPDATE series SET stale = 1")
+    db.table("series").create_index(["vantage"])
+    db.table("event").create_index(["vantage", "detected_at"])
 
 
 MIGRATIONS: tuple[tuple[str, Callable[[Database], None]], ...] = (

@@ -150,11 +150,13 @@ def changes(connection: sqlite3.Connection, selection: Selection, *, share: int,
 
     All evidence of a vantage counts. One of several targets belongs to a selection that names one of them.
     """
-    where, values = msgspec.structs.replace(selection, since=None, until=None).where("detected_at")
+    # An event of many is known when one of them is, but that may be another than the selected target's.
+    some = selection if selection.target is None else msgspec.structs.replace(selection, since=None, until=None)
+    where, values = some.where("detected_at")
     found: list[Event] = []
     for (vantage,) in connection.execute(f"SELECT DISTINCT vantage FROM event WHERE {where}", values).fetchall():
         singles = events(connection, Selection(vantage=vantage), limit=-1)
-        spans = _spans(connection, vantage) if len(singles) >= wide.FEWEST else ()
+        spans = _spans(connection, vantage) if wide.could_be_one(singles) else ()
         found += (event for event in wide.fold(singles, spans, share=share) if _is_in(event, selection))
     found.sort(key=lambda event: event.detected_at)
     return found if limit < 0 else found[max(0, len(found) - limit) :]

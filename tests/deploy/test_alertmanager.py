@@ -133,6 +133,32 @@ def test_every_alert_that_doubts_a_vantage_holds_back_what_it_says(manager: str,
 
 
 @pytest.mark.timeout(60)
+def test_many_that_change_at_once_are_one_piece_of_news(manager: str, receiver: Receiver) -> None:
+    def changed(vantage: str, kind: str, protocol: str) -> Alert:
+        severity = "page" if kind == "blocked" else "ticket"
+        return {**alert("VantageChanged", severity, vantage), "kind": kind, "protocol": protocol}
+
+    post(manager, [
+        changed("cn", "blocked", "https"), alert("TargetBlocked", "page", "cn", "https://a.example/"),
+        alert("TargetBlocked", "page", "cn", "http://a.example/"),  # of another protocol
+        alert("TargetUnblocked", "ticket", "cn", "https://b.example/"),  # the contrary
+        alert("TargetBlocked", "page", "de", "https://a.example/"),
+        changed("ir", "unblocked", "any"), changed("ir", "unblocked", "http"),
+        alert("TargetUnblocked", "ticket", "ir", "http://a.example/"),
+    ])  # fmt: skip
+    expected = {
+        ("/page", "firing", "VantageChanged", "cn", ""),
+        ("/page", "firing", "TargetBlocked", "cn", "http://a.example/"),
+        ("/ticket", "firing", "TargetUnblocked", "cn", "https://b.example/"),
+        ("/page", "firing", "TargetBlocked", "de", "https://a.example/"),
+        ("/ticket", "firing", "VantageChanged", "ir", ""),
+    }
+    until(lambda: expected <= receiver.got, seconds=20)
+    time.sleep(3)
+    assert receiver.got == expected
+
+
+@pytest.mark.timeout(60)
 def test_a_flapping_target_is_told_once_and_no_news_is_resolved(manager: str, receiver: Receiver) -> None:
     steady = alert("TargetBlocked", "page", "ir", "t2")
     post(manager, [

@@ -69,7 +69,8 @@ def test_alerts_have_a_severity_that_alertmanager_routes() -> None:
     for rule in alerts():
         severity = rule["labels"]["severity"]
         found = run(*routes, config, f"alertname={rule['alert']}", f"severity={severity}").split()[0]
-        assert found == ("page-news" if rule["alert"] == "TargetBlocked" else severity)
+        is_news = severity == "page" and rule["alert"] in ("TargetBlocked", "VantageChanged")
+        assert found == ("page-news" if is_news else severity)
 
 
 def test_configurations_are_sound() -> None:

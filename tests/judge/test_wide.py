@@ -161,6 +161,33 @@ def test_what_was_blocked_already_could_not_change() -> None:
     assert (len(event.targets), event.among, event.target) == (50, 50, "*")
 
 
+def test_a_few_blocked_sites_that_are_opened_together_are_news_of_these() -> None:
+    def lifted(number: int) -> list[tuple[str, str, int]]:
+        opened = at_noon(https(number), to="ok")
+        singles, spans = simulated(https(100), opened, every=HOUR, jitter=5 * MINUTE)
+        assert len(singles) == number
+        return shown(fold(singles, spans))
+
+    assert lifted(24) == []
+    assert lifted(25) == [("unblocked", "*", 25)]
+
+
+def test_what_changed_in_a_long_gap_is_not_said_to_have_changed_at_once() -> None:
+    def away(days: int) -> list[tuple[str, str, int]]:
+        events, spans = [], []
+        for target in https(20):
+            times = [MIDNIGHT - HOUR, MIDNIGHT] + [MIDNIGHT + timedelta(days=days) + n * HOUR for n in range(3)]
+            points = [Point(at, *(("ok", None) if at <= MIDNIGHT else ("blocked", "tls.reset"))) for at in times]
+            found, state = detect(points, target=target, vantage="cn")
+            events += found
+            spans += [span for span in [span_of(target, state)] if span]
+        assert len(events) == 20
+        return shown(fold(events, spans))
+
+    assert away(2) == [("blocked", "*", 20)]
+    assert away(3) == []
+
+
 def test_what_is_no_longer_or_not_yet_measured_does_not_count() -> None:
     usual = simulated(https(40), at_noon(https(40)), every=HOUR, jitter=5 * MINUTE)
     past = simulated(http(100), at_noon([]), every=HOUR, jitter=5 * MINUTE, start=MIDNIGHT - 90 * HOUR,
