@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import aiohttp
 import msgspec
-from aiohttp_socks import ProxyConnector, ProxyError
+from aiohttp_socks import ProxyConnectionError, ProxyConnector, ProxyError, ProxyTimeoutError
 
 from monitor import __version__
 from probes.clock import Clock
@@ -21,7 +21,8 @@ _CONNECT, _SILENCE, _WHOLE = 30.0, 60.0, 300.0  # seconds: to connect, without a
 _MAX_ASSIGNMENT, _MAX_ANSWER = 32 * 2**20, 4 * 2**20  # bytes
 _MAX_RETRY_AFTER = 3600.0  # seconds; a service that asks for more is asked again then
 _REASON = 200  # characters
-_NETWORK = (aiohttp.ClientError, ProxyError, TimeoutError, OSError, ssl.SSLError)
+_PROXY = (ProxyConnectionError, ProxyError, ProxyTimeoutError)  # none of them need be an OSError
+_NETWORK = (aiohttp.ClientError, *_PROXY, TimeoutError, OSError, ssl.SSLError)
 
 Kind = Literal["denied", "busy", "too_large", "bad", "failed"]
 _KINDS: dict[int, Kind] = {401: "denied", 403: "denied", 429: "busy", 503: "busy", 413: "too_large", 400: "bad"}

@@ -23,13 +23,14 @@ from .link import Client
 from .looks import look
 from .seat import Seat
 
-CENSOR = (
-    rules.sni_reset("site.example", residual=20),
-    rules.host_reset("plain.example", residual=20),
-    rules.gfw_dns("pair.example"),
-)
-TARGETS = ("https://site.example/", "http://plain.example/", "https://pair.example/", "https://six.example/")
-REMOTE = ("injection", "resolvers", "servers", "sink")
+_OTHERS = (rules.gfw_dns("pair.example"), rules.block_page("both.example"), rules.blackhole("93.184.219.11"))
+CENSOR = (rules.sni_reset("site.example", residual=20), rules.host_reset("plain.example", residual=20), *_OTHERS)
+FORGETFUL = (rules.sni_reset("site.example", residual=0), rules.host_reset("plain.example", residual=0), *_OTHERS)
+TARGETS = (
+    "https://site.example/", "http://plain.example/", "https://pair.example/", "http://both.example/",
+    "https://ech.example/", "https://six.example/", "https://dead.example/",
+)  # fmt: skip
+METHODS = ("injection", "resolvers", "servers", "sink")
 AGENTS = ("agent-cut", "agent-clear")
 PORT, SOCKS, WEB = 8443, 1080, 8888
 PATIENCE = 200.0  # seconds until every vantage has measured every target
@@ -37,8 +38,9 @@ _HEADER = "url,category_code,category_description,date_added,source,notes\n"
 PLACES = {
     "injection": f"{plan.SILENT},,dns,CN,\n{plan.NOWHERE},,dns,CN,\n",
     "resolvers": f"{plan.PUBLIC},,dns,CN,\n{plan.SYSTEM},,dns,CN,\n",
-    "servers": "".join(f"93.184.{n},,https,CN,\n" for n in ("216.1", "219.3", "217.8"))
-    + "".join(f"93.184.{n},,http,CN,\n" for n in ("219.6", "217.8")),
+    "servers": "".join(f"93.184.{n},,https,CN,\n"
+                       for n in ("216.1", "216.3", "219.3", "219.5", "217.8", "218.1", "218.2", "218.4", "219.9"))
+    + "".join(f"93.184.{n},,http,CN,\n" for n in ("219.6", "217.8", "219.8", "218.7", "215.42", "219.9")),
     "sink": "".join(f"{plan.HELPERS['C'].address},{port},{kind},CN,\n"
                     for kind, first in (("https", 20100), ("http", 20110)) for port in range(first, first + 10)),
 }  # fmt: skip
@@ -50,7 +52,7 @@ def fleet(lab: Lab, seat: Seat) -> dict[str, Any]:
     folder = lab.folder / "fleet"
     folder.mkdir()
     with ExitStack() as open_:
-        cut, clear, far = (lab.client(Client(rules=list(r))) for r in (CENSOR, (), CENSOR))
+        cut, clear, far = (lab.client(Client(rules=list(r))) for r in (CENSOR, (), FORGETFUL))
         for other, interface in ((cut, "wg0"), (clear, "wg1"), (far, "wg2")):
             open_.enter_context(other.beside(seat, interface))
         proxies = [open_.enter_context(lab.client(Client(rules=list(CENSOR)))) for _ in range(2)]
@@ -83,7 +85,7 @@ class Service:
 
 def _wait(service: Service) -> dict[str, Any]:
     """Until all is measured; then all that was found."""
-    vantages = {"tunnel-cut", "tunnel-clear", "socks", "web", *AGENTS, *(f"remote-{m}" for m in REMOTE)}
+    vantages = {"tunnel-cut", "tunnel-clear", "socks", "web", *AGENTS, *(f"remote-{m}" for m in METHODS)}
     until, found = time.monotonic() + PATIENCE, dict[str, Any]()
     while len(found) < len(vantages) * len(TARGETS):
         if time.monotonic() > until:
@@ -109,7 +111,7 @@ def _configure(lab: Lab, seat: Seat, folder: Path, proxies: list[str]) -> None:
     (folder / "targets.csv").write_text(
         _HEADER + "".join(f"{url},NEWS,News Media,2026-01-01,lab,\n" for url in TARGETS)
     )
-    for method in REMOTE:
+    for method in METHODS:
         (folder / f"{method}.csv").write_text("address,port,protocol,country,asn\n" + PLACES[method])
     resolvers = json.dumps(["system", f"udp://{plan.PUBLIC}", plan.DOH])
     vantages = [
@@ -121,7 +123,7 @@ def _configure(lab: Lab, seat: Seat, folder: Path, proxies: list[str]) -> None:
         *(
             f'name = "remote-{m}"\nkind = "remote"\ninterface = "wg2"\nmethod = "{m}"\nplaces = "{m}.csv"\n'
             'contact = "https://lab.example/about"'
-            for m in REMOTE
+            for m in METHODS
         ),
     ]
     (folder / "service.toml").write_text(
