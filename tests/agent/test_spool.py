@@ -162,8 +162,7 @@ async def test_a_damaged_file_is_moved_aside_and_never_deleted(
     async with Spool(path, limit=MANY) as spool:
         await spool.put(measurement(1), "ok")
         assert await waiting(spool) == [1]
-    aside = list(tmp_path.glob("spool.db.damaged-*Z"))
-    assert [one.read_bytes() for one in aside] == [content]
+    assert [one.read_bytes() for one in moved_aside(tmp_path)] == [content]
     assert [r.levelno for r in caplog.records] == [logging.ERROR] and "the spool is damaged" in caplog.text
 
 
@@ -183,10 +182,14 @@ async def test_damage_found_on_the_way_loses_nothing_that_is_put_then(tmp_path: 
         assert set(range(1000, 1100)) <= await found_in(tmp_path, spool)
 
 
+def moved_aside(folder: Path) -> list[Path]:
+    return list(folder.glob("spool.db.damaged-*Z"))
+
+
 async def found_in(folder: Path, spool: Spool) -> set[int]:
     """Numbers that wait here or were moved aside."""
     found = set(await waiting(spool))
-    for aside in folder.glob("spool.db.damaged-*Z"):
+    for aside in moved_aside(folder):
         with contextlib.closing(sqlite3.connect(aside)) as connection, contextlib.suppress(sqlite3.Error):
             for (uid,) in connection.execute("SELECT uid FROM waiting NOT INDEXED ORDER BY number DESC"):
                 found.add(int(uid[-12:], 16))
