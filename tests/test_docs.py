@@ -212,7 +212,7 @@ def families() -> list[Metric]:
     verdict = Verdict(outcome="blocked", technique="tcp.refused")
     metrics.observe(measurement, verdict, [event])
     told = [f for f in Told(measurement, verdict, now).collect() if f.name.startswith("wallwatch_probe_")]
-    return [*metrics.registry.collect(), *told]
+    return [*metrics.registry.collect(), *metrics.pairs.collect(), *told]
 
 
 def _described(metric: Metric) -> tuple[str, str, frozenset[str]]:

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import contextlib
 import logging
+import os
 import re
 import sys
 from pathlib import Path
@@ -50,9 +51,15 @@ def token_of(path: Path) -> str:
         raise BadInput(f"agent.token_file: {path}: is empty")
     if not _TOKEN.fullmatch(text):
         raise BadInput(f"agent.token_file: {path}: must hold the token that `enrol` printed, and nothing else")
-    if mode & 0o077:
+    if mode & 0o077 and not _is_credential(path):
         log.warning("%s can be read by others on this machine; `chmod 600` it", path)
     return text
+
+
+def _is_credential(path: Path) -> bool:
+    """Whether systemd handed it over: its ACL for the unit's user looks like a group's right."""
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    return bool(folder) and path.resolve().is_relative_to(Path(folder or "").resolve())
 
 
 async def run_agent(base: Setup, token: str, *, listen: tuple[str, int] | None = None) -> int:

@@ -6,12 +6,15 @@ from prometheus_client.openmetrics import exposition as openmetrics
 _PLAIN = "text/plain; version=0.0.4; charset=utf-8"
 
 
-def encode(registry: CollectorRegistry, accept: str) -> tuple[bytes, str]:
-    """A registry's exposition and its content type for an Accept header."""
+_END = b"# EOF\n"
+
+
+def encode(registry: CollectorRegistry, accept: str, *, more: bytes = b"") -> tuple[bytes, str]:
+    """A registry's exposition and its content type for an Accept header. `more`: gauges that are text already."""
     if _wants_openmetrics(accept):
-        text = openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
-        return bytes(text), openmetrics.CONTENT_TYPE_LATEST
-    return generate_latest(registry), _PLAIN
+        text = bytes(openmetrics.generate_latest(registry))  # type: ignore[no-untyped-call]
+        return text.removesuffix(_END) + more + _END, openmetrics.CONTENT_TYPE_LATEST
+    return generate_latest(registry) + more, _PLAIN
 
 
 def _wants_openmetrics(accept: str) -> bool:

@@ -50,8 +50,7 @@ class Metrics:
     def __init__(self, *, per_target_limit: int = 20_000, simulated: bool = False, version: str = "") -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry(auto_describe=False)
-        self._pairs = Pairs(per_target_limit)
-        self.registry.register(self._pairs)
+        self.pairs = Pairs(per_target_limit)
         self._helpers: dict[str, str] = {}  # helper's URL -> label
         self._about(simulated, version)
         self._measuring()
@@ -110,7 +109,7 @@ class Metrics:
             self._operation(vantage, operation, exemplar)
         for took in _control_seconds(measurement):
             self._phase.labels(vantage, "control").observe(took, exemplar)
-        self._pairs.measured((measurement.target, vantage), verdict.outcome, measurement.time, verdict.technique)
+        self.pairs.measured((measurement.target, vantage), verdict.outcome, measurement.time, verdict.technique)
         for event in events:
             self._event(event)
 
@@ -126,39 +125,39 @@ class Metrics:
     def _event(self, event: Event) -> None:
         self._events.labels(event.vantage, event.kind).inc()
         key = (event.target, event.vantage)
-        state = _STATES.get(event.kind) or self._pairs.state(key)
+        state = _STATES.get(event.kind) or self.pairs.state(key)
         since = event.before if event.kind in _STATES else None
-        self._pairs.changed(key, state, None if state == "open" else event.technique, since)
+        self.pairs.changed(key, state, None if state == "open" else event.technique, since)
 
     def restore(self, rows: Iterable[Row], states: Mapping[tuple[str, str], State]) -> None:
         """Take the gauges from the store's newest measurements and states, of the vantages named by now."""
         contacts: dict[str, float] = {}
         for row in rows:
             if self._vantages.has(row.vantage):
-                self._pairs.measured((row.target, row.vantage), row.outcome, row.time, row.technique)
+                self.pairs.measured((row.target, row.vantage), row.outcome, row.time, row.technique)
                 contacts[row.vantage] = max(contacts.get(row.vantage, 0.0), row.time.timestamp())
         for vantage, timestamp in contacts.items():
             self._vantages.contact(vantage, timestamp)
-        self._pairs.restore({key: state for key, state in states.items() if self._vantages.has(key[1])})
+        self.pairs.restore({key: state for key, state in states.items() if self._vantages.has(key[1])})
 
     def state(self, target: str, vantage: str, state: State) -> None:
         """The confirmed state of a series, as the store has it."""
-        self._pairs.changed((target, vantage), state.state, state.technique, state.since)
+        self.pairs.changed((target, vantage), state.state, state.technique, state.since)
 
     def set_targets(self, targets: Iterable[tuple[str, str, str]]) -> None:
         """(target, site, category) of all configured targets; the series of others disappear."""
-        self._pairs.set_targets(targets)
+        self.pairs.set_targets(targets)
 
     def set_limit(self, per_target_limit: int) -> None:
         """How many pairs of target and vantage have series of their own."""
-        self._pairs.set_limit(per_target_limit)
+        self.pairs.set_limit(per_target_limit)
 
     # Vantages and controls
 
     def set_vantages(self, vantages: Sequence[VantageFacts]) -> None:
         """All vantages; the series of others disappear."""
         self._vantages.show(vantages, self._forget)
-        self._pairs.set_vantages({vantage.name for vantage in vantages})
+        self.pairs.set_vantages({vantage.name for vantage in vantages})
 
     def _forget(self, vantage: str) -> None:
         for metric in (self._measurements, self._failures, self._events, self._phase):
@@ -238,7 +237,7 @@ class Metrics:
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type for an Accept header; takes a while, any thread may call it."""
-        return encode(self.registry, accept)
+        return encode(self.registry, accept, more=self.pairs.text())
 
 
 def _control_seconds(measurement: Measurement) -> Iterator[float]:

@@ -9,7 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
-from urllib.parse import quote, urlencode
+from urllib.parse import quote, quote_plus, urlencode
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -92,7 +92,12 @@ def measurement_path(uid: str) -> str:
 
 def pair_path(target: str, vantage: str) -> str:
     """Where the recent measurements of a target at a vantage are."""
-    return "/targets?" + urlencode({"target": target, "vantage": vantage})
+    return f"/targets?target={_quoted(target)}&vantage={_quoted(vantage)}"
+
+
+@lru_cache(maxsize=4096)
+def _quoted(name: str) -> str:
+    return quote_plus(name)
 
 
 def target_path(target: str, since: str | None = None, until: str | None = None) -> str:

@@ -16,7 +16,8 @@ _HIDDEN = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 def printable(text: str, limit: int = LIMIT) -> str:
     """The text on one line; what cannot be seen is written as its number, what is too long ends in `…`."""
     cut = text[: limit + 1]
-    shown = "".join(_visible(letter) for letter in cut[:limit])
+    plain = cut.isascii() and cut.isprintable()  # nearly all of it is
+    shown = cut[:limit] if plain else "".join(_visible(letter) for letter in cut[:limit])
     return shown + "…" if len(cut) > limit else shown
 
 

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.metrics_core import Metric
+from prometheus_client.openmetrics import exposition as openmetrics
 from prometheus_client.openmetrics.parser import text_string_to_metric_families as read_openmetrics
 from prometheus_client.parser import text_string_to_metric_families as read_plain
 
@@ -297,6 +299,18 @@ def test_the_limit_can_change() -> None:
     metrics.restore([row(target=f"t{n}", minutes=n) for n in range(5)], {})
     metrics.set_limit(4)
     assert value(metrics, "wallwatch_targets_left_out") == 1
+
+
+def test_the_text_of_the_pairs_is_what_the_library_writes() -> None:
+    hostile = 'https://a.example/"\\n\n{x="y"}é\u202e'
+    metrics = full()
+    metrics.set_targets([(TARGET, "example.com", "NEWS"), (hostile, "a.example", 'N"')])
+    metrics.observe(msgspec.structs.replace(sample.calm()[0], target=hostile), sample.calm()[1])
+    registry = CollectorRegistry()
+    registry.register(metrics.pairs)
+    assert hostile in {labels["target"] for f in metrics.pairs.collect() for _name, labels, *_rest in f.samples if labels}
+    assert metrics.pairs.text() == generate_latest(registry)
+    assert metrics.pairs.text() + b"# EOF\n" == openmetrics.generate_latest(registry)  # type: ignore[no-untyped-call]
 
 
 def test_pairs_above_the_limit_are_left_out_and_counted() -> None:
