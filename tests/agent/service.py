@@ -116,7 +116,9 @@ class Taking:
 
     def metric(self, name: str, **labels: str) -> float:
         value = self.service.metrics.registry.get_sample_value(name, labels)
-        return -1.0 if value is None else value
+        pairs = (sample for family in self.service.metrics.pairs.collect() for sample in family.samples)
+        found = [value] if value is not None else [s.value for s in pairs if (s.name, s.labels) == (name, labels)]
+        return found[0] if found else -1.0
 
 
 @asynccontextmanager

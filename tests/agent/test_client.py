@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from blocklists import target_of
@@ -229,7 +230,7 @@ def tinyproxy(folder: Path) -> Iterator[int]:
 async def test_a_batch_goes_through_a_real_http_proxy(tmp_path: Path) -> None:
     with tinyproxy(tmp_path) as port:
         async with taking(tmp_path) as taker, client_of(taker, proxy=f"http://127.0.0.1:{port}") as client:
-            line = protocol.msgspec.json.encode(measurement(1))
+            line = msgspec.json.encode(measurement(1))
             assert await client.hand_in([line]) == Answer(stored=tuple(uids(1)))
             told = (tmp_path / "tinyproxy.log").read_text()
             assert f"CONNECT localhost:{taker.port}" in told  # the proxy looks the name up, and sees nothing more

@@ -268,7 +268,7 @@ def test_what_an_agent_says_of_itself_is_kept_and_shown(tmp_path: Path) -> None:
         token = await running.token()
         ahead = (NOW + timedelta(seconds=7200)).isoformat()
         said = {protocol.TIME: ahead, protocol.SPOOLED: "31", protocol.VERSION: "0.1.0"}
-        assert (await running.ask("GET", ASSIGNMENT_PATH, token, **said))[0] == 200
+        assert (await running.ask("GET", ASSIGNMENT_PATH, token, body=None, **said))[0] == 200
         assert running.metric("wallwatch_agent_clock_skew_seconds", vantage="inside") == 7200
         assert running.metric("wallwatch_agent_spooled_measurements", vantage="inside") == 31
         await running.service._agents.close()
@@ -282,7 +282,7 @@ def test_what_an_agent_says_of_itself_is_kept_and_shown(tmp_path: Path) -> None:
         )
         for nonsense in ("", "yesterday", "9999-12-31T23:59:59-23:59", "x" * 1000, "0001-01-01T00:00:00+23:59"):
             said = {protocol.TIME: nonsense, protocol.SPOOLED: "-1" + nonsense, protocol.VERSION: "\u00fc" * 100}
-            assert (await running.ask("GET", ASSIGNMENT_PATH, token, **said))[0] == 200
+            assert (await running.ask("GET", ASSIGNMENT_PATH, token, body=None, **said))[0] == 200
 
     taken(tmp_path, use)
 

@@ -279,8 +279,7 @@ async def stored(running: Taking, made: Measurement) -> tuple[Measurement, Any]:
 
 def test_what_no_rule_can_judge_is_refused_and_the_rest_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from monitor.agent import intake
-
-    real = intake.analyze
+    from monitor.judge.analyze import analyze as real
 
     def analyze(made: Measurement, fingerprints: Any) -> Any:
         if len(made.operations) > 4:
