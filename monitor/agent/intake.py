@@ -23,7 +23,7 @@ from .matching import WITHIN, needs_control, span_of, with_control
 from .protocol import Answer, ProtocolError, Rejected, lines_of, measurement_of
 
 log = logging.getLogger("wallwatch.agent")
-_AT_ONCE = 8  # batches read or judged in threads at the same time; at 2 they wait for each other, not for a core
+_AT_ONCE = 4  # batches read or judged in threads at the same time; fewer wait for each other and not for a core
 _JUDGING = 10.0  # seconds for one batch; what is not judged by then is not named in the answer, and comes again
 _ASKING = 8.0  # seconds for which an answer waits for a control after what has just been measured
 _DOUBTS = frozenset({"ambiguous", "no_control", "control_failed"})

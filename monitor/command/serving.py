@@ -22,7 +22,7 @@ from probes.resolvers import parse_resolvers
 
 from .inputs import BadInput, config_of
 
-_TURN = 0.001  # seconds for which a page that is being made may keep the event loop waiting (Python: 0.005, each time)
+_TURN = 0.001  # seconds for which a thread that computes may keep the event loop waiting each time (Python: 0.005)
 _AGAIN = 1.0  # seconds after which a second request to end is one
 
 

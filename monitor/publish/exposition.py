@@ -1,7 +1,12 @@
 """A registry as Prometheus' text format, or as OpenMetrics where the Accept header asks for it."""
 
+from collections.abc import Iterator
+
 from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.metrics_core import Metric
 from prometheus_client.openmetrics import exposition as openmetrics
+
+from monitor.turns import in_turns
 
 _PLAIN = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -12,9 +17,22 @@ _END = b"# EOF\n"
 def encode(registry: CollectorRegistry, accept: str, *, more: bytes = b"") -> tuple[bytes, str]:
     """A registry's exposition and its content type for an Accept header. `more`: gauges that are text already."""
     if _wants_openmetrics(accept):
-        text = bytes(openmetrics.generate_latest(registry))  # type: ignore[no-untyped-call]
+        text = bytes(openmetrics.generate_latest(_InTurns(registry)))  # type: ignore[no-untyped-call]
         return text.removesuffix(_END) + more + _END, openmetrics.CONTENT_TYPE_LATEST
-    return generate_latest(registry) + more, _PLAIN
+    return generate_latest(_InTurns(registry)) + more, _PLAIN
+
+
+class _InTurns:
+    """A registry whose series come in turns with other threads' work: the library asks for them one by one."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._registry = registry
+
+    def collect(self) -> Iterator[Metric]:
+        """Each family."""
+        for family in self._registry.collect():
+            family.samples = in_turns(family.samples)  # type: ignore[assignment]
+            yield family
 
 
 def _wants_openmetrics(accept: str) -> bool:

@@ -17,6 +17,7 @@ from monitor.judge.detect import Event
 from monitor.judge.verdict import Verdict
 from monitor.judge.wide import scope_words
 from monitor.store import Row
+from monitor.turns import in_turns
 from probes.measurement import Measurement, rfc3339
 
 from . import replies
@@ -82,7 +83,8 @@ def _environment() -> Environment:
 
 
 def _render(name: str, *, simulated: bool, title: str, **values: Any) -> str:
-    return _environment().get_template(name).render(simulated=simulated, title=title, **values)
+    made = _environment().get_template(name).generate(simulated=simulated, title=title, **values)
+    return "".join(in_turns(made))
 
 
 def measurement_path(uid: str) -> str:

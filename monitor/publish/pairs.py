@@ -18,6 +18,7 @@ from prometheus_client.utils import floatToGoString
 
 from monitor.judge.detect import State, state_of
 from monitor.judge.verdict import OUTCOME_CODE
+from monitor.turns import in_turns
 
 _P = "wallwatch_target_"
 Key = tuple[str, str]  # target, vantage
@@ -118,7 +119,7 @@ class Pairs(Collector):
         }
         words: dict[str, str] = {}  # a label's value -> how it is written
         last, inside = {"": ""}, ""
-        for name, labels, value in _samples(rows, targets, left_out):
+        for name, labels, value in in_turns(_samples(rows, targets, left_out)):
             if labels is not last:  # a row's series share them
                 for word in labels.values():
                     if word not in words:

@@ -9,6 +9,7 @@ import msgspec
 
 from monitor.judge.detect import Event
 from monitor.judge.verdict import Verdict
+from monitor.turns import in_turns
 from probes.measurement import Measurement
 
 from . import contents, records, series, verdicts
@@ -112,7 +113,7 @@ def newest(connection: sqlite3.Connection) -> list[Row]:
         f"SELECT {_ROW} FROM series s JOIN measurement m ON m.rowid = (SELECT rowid FROM measurement"
         f" WHERE target = s.target AND vantage = s.vantage ORDER BY time DESC LIMIT 1) {verdicts.JOIN}"
     )
-    return [_row(*row) for row in rows]
+    return [_row(*row) for row in in_turns(rows)]
 
 
 def recent(connection: sqlite3.Connection, target: str, vantage: str, *, limit: int) -> list[Row]:
