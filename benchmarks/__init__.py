@@ -7,6 +7,7 @@
     storing       measurements stored a second
     stalled       memory of 1,000 stalled handshakes, and how much an endless peer is listened to
     page          how long a target's page takes over a year of hourly measurements
+    agents        200 agents hand in at once: is anything lost, how soon is it acknowledged, do pages still answer?
 
     row           what a benchmark returns
     places        names and addresses of the sites, and the network that leads to them

@@ -6,9 +6,11 @@
     store/        what is kept: SQLite, one writer thread; reading recorded measurements
     publish/      who reads it: metrics, pages, API, the printed account
     demo/         the simulated Internet, its censor, and the story that `wallwatch demo` plays
+    agent/        machines that measure elsewhere, and the door where they hand in
     egress        where each vantage's way out ends: looked at, remembered, confirmed
     engine        what makes measurements, made from a configuration
     garbage       how often Python looks for garbage in cycles
+    turns         long work in a thread that leaves room for others
     service       wires all of it together; nothing else does
     cli           the command `wallwatch`
 

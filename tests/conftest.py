@@ -10,3 +10,10 @@ import pytest
 def _nothing_left_open() -> Iterator[None]:
     yield
     gc.collect()  # a socket that was not closed warns now, and a warning is an error
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What belongs together where several processes share the tests: there is one lab, and one machine to measure on."""
+    for item in items:
+        if "tests/network" in item.path.as_posix():
+            item.add_marker(pytest.mark.xdist_group("network"))
