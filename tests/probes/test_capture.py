@@ -67,7 +67,7 @@ async def ask(serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awai
     return port
 
 
-@pytest.mark.parametrize("address", [HERE, THERE, "::1"])
+@pytest.mark.parametrize("address", [HERE, THERE, "::1"], ids=["near", "another", "IPv6"])
 def test_each_packet_of_loopback_is_seen_once_and_from_the_clients_side(address: str) -> None:
     began, ports = datetime.now(UTC), []
 
