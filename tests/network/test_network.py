@@ -35,6 +35,6 @@ def test_names_are_unique_and_twins_exist() -> None:
 
 
 def test_every_row_of_the_tricky_situations_is_settled_here_or_later() -> None:
-    """All of judgement.md but 20 (a notice, in the timeline), 21 and 25, which are about many measurements."""
+    """All of judgement.md but 20 and 21 (tests/scenarios), and 25 (tests/publish/test_wide.py)."""
     assert {s.row for s in SCENARIOS} - {0} == set(range(1, ROWS + 1)) - {20, 21, 25}
     assert len(SCENARIOS) >= 60

@@ -24,7 +24,7 @@ AT_ONCE = 3
 ROWS = 30  # of the page of tricky situations, which docs/rules.md tells again
 LATER = {  # rows that the simulated Internet cannot settle, and why
     18: "needs QUIC: tests/network",
-    25: "is about the events of many targets at once",
+    25: "is about the events of many targets at once: tests/publish/test_wide.py",
     30: "needs QUIC: tests/network",
 }
 
