@@ -3,6 +3,8 @@
 The words are those of `probes.capability`; a measurement keeps them with its vantage, so it is judged alike for ever.
 """
 
+from collections.abc import Iterable
+
 from probes.capability import ADDRESSES, CLIENT, CLOSE_REASONS, PACKETS, QUIC, SYSTEM_DNS, UDP, WORDS
 from probes.failure import EOF, RESET
 
@@ -24,9 +26,9 @@ NEEDS: dict[str, frozenset[str]] = {
 """Rule id -> capabilities without which it must not fire."""
 
 
-def is_silent(case: Case, rule_id: str) -> bool:
-    """Whether the vantage cannot see what a rule is about."""
-    return not NEEDS.get(rule_id, frozenset()).isdisjoint(case.measurement.vantage.blind)
+def is_silent(rule_id: str, blind: Iterable[str]) -> bool:
+    """Whether a vantage that is so blind cannot see what a rule is about."""
+    return not NEEDS.get(rule_id, frozenset()).isdisjoint(blind)
 
 
 def named(case: Case, technique: str, failure: str | None) -> str:

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 
 import msgspec
 
@@ -139,6 +140,11 @@ Fired = tuple[Rule, Finding]
 def fire(case: Case, stage: str) -> list[Fired]:
     """All findings of the rules of one stage; the rules are asked once of each case."""
     if stage not in case.fired:
-        rules = [rule for rule in RULES if rule.stage == stage and not is_silent(case, rule.id)]
+        rules = _rules(stage, case.measurement.vantage.blind)
         case.fired[stage] = [(rule, f) for rule in rules for f in rule.when(case)]
     return case.fired[stage]
+
+
+@lru_cache(maxsize=256)
+def _rules(stage: str, blind: tuple[str, ...]) -> tuple[Rule, ...]:
+    return tuple(rule for rule in RULES if rule.stage == stage and not is_silent(rule.id, blind))
