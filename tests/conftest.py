@@ -13,7 +13,7 @@ def _nothing_left_open() -> Iterator[None]:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """What belongs together where several processes share the tests: there is one lab, and one machine to measure on."""
+    """What one of several processes takes as a whole: a file, whose tests may share a server; all that share the lab."""
     for item in items:
-        if "tests/network" in item.path.as_posix():
-            item.add_marker(pytest.mark.xdist_group("network"))
+        path = item.path.as_posix()
+        item.add_marker(pytest.mark.xdist_group("network" if "tests/network" in path else path))
