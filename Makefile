@@ -11,7 +11,7 @@ run: $(VENV)/ready  ## the service on the real Internet, as config.toml says
 
 test: $(VENV)/ready  ## all tests, with coverage of the instrument and the judge
 	.ci/services
-	$(RUN)/python -m pytest -n 2 --dist loadgroup --cov --cov-report=term:skip-covered $(ARGS)
+	$(RUN)/python -m pytest -n 2 --dist loadfile --cov --cov-report=term:skip-covered $(ARGS)
 
 check: $(VENV)/ready  ## style, types, architecture
 	$(RUN)/ruff check .
