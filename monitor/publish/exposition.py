@@ -9,21 +9,22 @@ from prometheus_client.openmetrics import exposition as openmetrics
 from monitor.turns import in_turns
 
 _PLAIN = "text/plain; version=0.0.4; charset=utf-8"
-
-
 _END = b"# EOF\n"
 
 
-def encode(registry: CollectorRegistry, accept: str, *, more: bytes = b"") -> tuple[bytes, str]:
+def encode(registry: "CollectorRegistry | InTurns", accept: str, *, more: bytes = b"") -> tuple[bytes, str]:
     """A registry's exposition and its content type for an Accept header. `more`: gauges that are text already."""
     if _wants_openmetrics(accept):
-        text = bytes(openmetrics.generate_latest(_InTurns(registry)))  # type: ignore[no-untyped-call]
+        text = bytes(openmetrics.generate_latest(registry))  # type: ignore[no-untyped-call]
         return text.removesuffix(_END) + more + _END, openmetrics.CONTENT_TYPE_LATEST
-    return generate_latest(_InTurns(registry)) + more, _PLAIN
+    return generate_latest(registry) + more, _PLAIN
 
 
-class _InTurns:
-    """A registry whose series come in turns with other threads' work: the library asks for them one by one."""
+class InTurns:
+    """A large registry, whose series come in turns with other threads' work: the library asks for them one by one.
+
+    For a thread of its own, as `monitor.turns` is.
+    """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._registry = registry

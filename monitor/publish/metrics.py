@@ -28,7 +28,7 @@ from probes.tcp import TCPConnect
 from probes.tls import TLSHandshake
 
 from .agent_metrics import AgentMetrics
-from .exposition import encode
+from .exposition import InTurns, encode
 from .pairs import Pairs
 from .vantage_metrics import VantageMetrics
 
@@ -237,7 +237,7 @@ class Metrics:
 
     def render(self, accept: str) -> tuple[bytes, str]:
         """The exposition and its content type for an Accept header; takes a while, any thread may call it."""
-        return encode(self.registry, accept, more=self.pairs.text())
+        return encode(InTurns(self.registry), accept, more=self.pairs.text())
 
 
 def _control_seconds(measurement: Measurement) -> Iterator[float]:

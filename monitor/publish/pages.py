@@ -3,7 +3,7 @@
 What came from the network reaches a template only through `text.printable`.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -83,8 +83,11 @@ def _environment() -> Environment:
 
 
 def _render(name: str, *, simulated: bool, title: str, **values: Any) -> str:
-    made = _environment().get_template(name).generate(simulated=simulated, title=title, **values)
-    return "".join(in_turns(made))
+    return "".join(_pieces(name, simulated=simulated, title=title, **values))
+
+
+def _pieces(name: str, *, simulated: bool, title: str, **values: Any) -> Iterator[str]:
+    return _environment().get_template(name).generate(simulated=simulated, title=title, **values)
 
 
 def measurement_path(uid: str) -> str:
@@ -122,11 +125,13 @@ def matrix_page(
     outside: Collection[str] = (), wide: Sequence[Event] = (),
 ) -> str:  # fmt: skip
     """Every target at every vantage; `standing`: those that are quarantined or silent, and which of both; `outside`:
-    those from which a network is measured from outside; `wide`: when most targets of one changed at once."""
-    return _render(
+    those from which a network is measured from outside; `wide`: when most targets of one changed at once. It can be
+    megabytes and is made in turns with other threads' work, so in a thread of its own."""
+    made = _pieces(
         "matrix.html", simulated=simulated, title="Targets and vantage points", matrix=found, now=now,
         standing=standing, outside=outside, wide=wide,
     )  # fmt: skip
+    return "".join(in_turns(made))
 
 
 def vantages_page(states: Sequence[VantageState], *, now: datetime, simulated: bool) -> str:

@@ -125,7 +125,7 @@ class _Site:
 
     async def _matrix(self) -> Matrix:
         rows, states = await asyncio.gather(self._store.newest(), self._store.series_states())
-        return matrix(rows, states, targets=self._targets, vantages=self._vantages)
+        return await asyncio.to_thread(matrix, rows, states, targets=self._targets, vantages=self._vantages)
 
     async def target(self, request: web.Request) -> web.Response:
         if "vantage" in request.query:
@@ -142,7 +142,9 @@ class _Site:
         if not rows and not configured:
             raise web.HTTPNotFound(reason="this target was never measured at this vantage")
         found = await self._history(request, vantage)
-        page = pages.pair_page(name, vantage, rows, found=found, now=self._now(), simulated=self._simulated)
+        page = await asyncio.to_thread(
+            pages.pair_page, name, vantage, rows, found=found, now=self._now(), simulated=self._simulated
+        )
         return _html(page)
 
     async def _history(self, request: web.Request, vantage: str | None = None) -> TargetHistory:
