@@ -7,6 +7,7 @@ import logging
 import os
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from monitor.agent.agent import Agent
@@ -20,7 +21,7 @@ from monitor.store import StoreError
 from monitor.values import host_port
 
 from .inputs import BadInput, config_of
-from .serving import stop_on_signal
+from .serving import stop_on_signal, until_given_up
 
 log = logging.getLogger("wallwatch")
 _TOKEN = re.compile(r"[A-Za-z0-9_.~+/=-]{16,256}")  # RFC 6750, b64token
@@ -65,15 +66,8 @@ def _is_credential(path: Path) -> bool:
 async def run_agent(base: Setup, token: str, *, listen: tuple[str, int] | None = None) -> int:
     """Run an agent over its own setup; the exit code."""
     settings = base.config.agent
-    given_up: list[int] = []
-    main = asyncio.current_task()
-    assert main is not None
 
-    def give_up(number: int) -> None:
-        given_up.append(number)
-        main.cancel()
-
-    try:
+    async def work(give_up: Callable[[int], None]) -> None:
         async with contextlib.AsyncExitStack() as stack:
             spool = await stack.enter_async_context(_open(settings.spool, settings.spool_bytes))
             client = await stack.enter_async_context(
@@ -87,12 +81,8 @@ async def run_agent(base: Setup, token: str, *, listen: tuple[str, int] | None =
                 await _serve(stack, made, listen)
             print(f"wallwatch: agent for {settings.service}, {spool.count} measurements wait", file=sys.stderr)
             await made.run()
-    except asyncio.CancelledError:
-        if not given_up:
-            raise
-        print("wallwatch: ended at once; what was under way is lost, what is in the spool is not", file=sys.stderr)
-        return 128 + given_up[0]
-    return 0
+
+    return await until_given_up(work, lost="what was under way is lost, what is in the spool is not")
 
 
 def _open(path: Path, limit: int) -> Spool:

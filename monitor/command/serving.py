@@ -5,7 +5,7 @@ import asyncio
 import signal
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from monitor.collect.helper import Helper
@@ -81,6 +81,20 @@ def summary(results: list[Result]) -> str:
 async def serve(made: Setup, read_again: Callable[[], Setup]) -> int:
     """Serve until a signal: SIGHUP reloads, SIGTERM and SIGINT drain, a second one gives up. The exit code."""
     _say_control(made)
+
+    async def work(give_up: Callable[[int], None]) -> None:
+        async with _open(made) as store:
+            service = Service(made, store=store, read_again=read_again)
+            stop_on_signal(service.stop, again=give_up, hang_up=service.reload)
+            async with service:
+                await _run(service)
+
+    return await until_given_up(work, lost="what was under way is lost")
+
+
+async def until_given_up(work: Callable[[Callable[[int], None]], Awaitable[None]], *, lost: str) -> int:
+    """Do some work, which gets what to call with the number of the signal that ends it at once; the exit code. `lost`:
+    what is said then."""
     given_up: list[int] = []
     main = asyncio.current_task()
     assert main is not None
@@ -90,15 +104,11 @@ async def serve(made: Setup, read_again: Callable[[], Setup]) -> int:
         main.cancel()
 
     try:
-        async with _open(made) as store:
-            service = Service(made, store=store, read_again=read_again)
-            stop_on_signal(service.stop, again=give_up, hang_up=service.reload)
-            async with service:
-                await _run(service)
+        await work(give_up)
     except asyncio.CancelledError:
         if not given_up:
             raise
-        print("wallwatch: ended at once; what was under way is lost", file=sys.stderr)
+        print(f"wallwatch: ended at once; {lost}", file=sys.stderr)
         return 128 + given_up[0]
     return 0
 
